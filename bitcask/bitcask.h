@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bitcask - a log-structured hash table on disk.
+ *
+ * A cask is one directory. Every put appends a record to the newest of a set of
+ * data files; the keydir, in memory, maps each live key to the place of its newest
+ * record. A get is one look-up and one read.
+ *
+ *     struct bitcask *cask = NULL;
+ *     enum bitcask_status status = bitcask_open(&cask, "names", NULL);
+ *     if (status == BITCASK_OK)
+ *         status = bitcask_put(cask, bitcask_text("ada"), bitcask_text("1815"));
+ *     if (status != BITCASK_OK)
+ *         fprintf(stderr, "%s\n", bitcask_error_detail());
+ *     bitcask_close(cask);
+ *
+ * Threads: any number of threads may share one struct bitcask; every function here
+ * may be called from any of them, bitcask_close() excepted.
+ *
+ * Processes: one writer at a time, a second one gets BITCASK_LOCKED; any number of
+ * read-only openers beside it. In a child made by fork() every call on a cask that
+ * the parent opened is BITCASK_MISUSE; bitcask_close() says so too, but there frees
+ * memory and descriptors and nothing else.
+ *
+ * Signals: a data file that another program truncates while it is open here can end
+ * in SIGBUS, because values are read through mappings; options.no_mapping avoids it.
+ *
+ * What survives which failure is promised, by number, in docs/durability.md.
+ */
+#ifndef BITCASK_BITCASK_H
+#define BITCASK_BITCASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define BITCASK_API __attribute__((visibility("default")))
+#else
+#define BITCASK_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * What a call can say. After anything but BITCASK_OK the running store holds what it
+ * held before. Only a write ended by BITCASK_IO, BITCASK_NO_SPACE or BITCASK_FAILED
+ * may, or may not, be found at the next open. bitcask_error_detail() has the words.
+ */
+enum bitcask_status {
+    BITCASK_OK = 0,
+    BITCASK_NOT_FOUND = -1,   /* no such key; no such cask; the end of an iteration */
+    BITCASK_IO = -2,          /* the system said no; the detail says what and why */
+    BITCASK_CORRUPT = -3,     /* bytes on disk fail their check, or files are missing */
+    BITCASK_LOCKED = -4,      /* another opener, in any process, is writing this cask */
+    BITCASK_READ_ONLY = -5,   /* a write through a read-only handle or file system */
+    BITCASK_NO_MEMORY = -6,   /* an allocation failed */
+    BITCASK_NO_SPACE = -7,    /* the disk or the quota is full */
+    BITCASK_TOO_BIG = -8,     /* a key or value above the limits below */
+    BITCASK_MISUSE = -9,      /* the caller broke a rule stated here */
+    BITCASK_FAILED = -10,     /* an earlier sync failed: close, reopen, then write */
+    BITCASK_UNSUPPORTED = -11 /* files of a newer format than this library knows */
+};
+
+/* Limits, in bytes. A key has at least one byte, a value may be empty. */
+enum {
+    BITCASK_KEY_SIZE_MAX = 65535,
+    BITCASK_VALUE_SIZE_MAX = 1073741824 /* 1 GiB */
+};
+
+/* A short constant English phrase for @status; never NULL, also for unknown values. */
+BITCASK_API const char *bitcask_status_text(enum bitcask_status status);
+
+/*
+ * The last failure of the calling thread in words: what failed, on which file and at
+ * which offset, what the system said, and what to do. Never NULL; "" before the first
+ * failure. Valid until the thread's next failing call.
+ */
+BITCASK_API const char *bitcask_error_detail(void);
+
+/* The version of the library that runs, for example "0.1.0". */
+BITCASK_API const char *bitcask_version(void);
+
+/* Borrowed bytes: a callee reads them during the call and keeps no pointer. */
+struct bitcask_slice {
+    const void *data; /* may be NULL only when size is 0 */
+    size_t size;
+};
+
+/* The bytes of a C string, without its terminator; NULL gives an empty slice. */
+BITCASK_API struct bitcask_slice bitcask_text(const char *text);
+
+/*
+ * Owned bytes that grow on demand: zero-initialise, reuse for any number of gets,
+ * then release. After BITCASK_OK data is never NULL, and data[size] is a zero byte
+ * that size does not count, so that a text value can be used as a C string.
+ */
+struct bitcask_buffer {
+    void *data;
+    size_t size;
+    size_t capacity;
+};
+
+/* Free what @buffer holds and zero it. NULL and a zeroed buffer are fine. */
+BITCASK_API void bitcask_buffer_release(struct bitcask_buffer *buffer);
+
+/*
+ * When an acknowledged write is safe from a power failure. A process that dies, by
+ * kill -9 too, loses nothing that was acknowledged in any mode. In every mode, what a
+ * power failure leaves is a prefix of the history across all keys.
+ */
+enum bitcask_sync_mode {
+    BITCASK_SYNC_DEFAULT = 0, /* the same as BITCASK_SYNC_INTERVAL */
+    BITCASK_SYNC_NONE,        /* after bitcask_sync() or bitcask_close() */
+    BITCASK_SYNC_INTERVAL,    /* once sync_interval_ms has passed and that sync ended */
+    BITCASK_SYNC_ALWAYS       /* when the call returns; concurrent writers share syncs */
+};
+
+/*
+ * How to open a cask. All zero is the default for everything; always initialise the
+ * whole struct (`struct bitcask_options options = { 0 };`, in C++ `= {}`), reserved
+ * space included: reserved bits that are set are BITCASK_MISUSE.
+ */
+struct bitcask_options {
+    bool read_only;     /* take no lock, change nothing on disk */
+    bool must_exist;    /* BITCASK_NOT_FOUND instead of creating a cask */
+    bool no_background; /* no threads: hints and syncs are done by the calling thread,
+                           the syncs of SYNC_INTERVAL when it writes next */
+    bool no_mapping;    /* read values with pread() instead of through mappings */
+    bool salvage;       /* with read_only: step over damage that open would refuse; what
+                           it hides may be an older value, or a deleted key */
+    bool reserved_flags[3];
+
+    enum bitcask_sync_mode sync;
+    uint32_t sync_interval_ms; /* for BITCASK_SYNC_INTERVAL; 0 means 1000 */
+    uint32_t threads;          /* that load the keydir at open; 0 means up to 4, as
+                                  many as there are processors, or 1 if no_background */
+    uint32_t reserved_number;
+
+    uint64_t file_size_max; /* bytes in a data file before the next is begun; 0 means
+                               64 MiB, at least 4 KiB, at most 256 GiB. A record larger
+                               than this has a file of its own. */
+    uint64_t expected_keys; /* size the keydir for this many from the start, at most for
+                               100 million; 0: for those that are there */
+    uint64_t reserved[8];
+};
+
+struct bitcask;
+
+/*
+ * Open the cask in @directory, which is created (but not its parents) unless
+ * must_exist or read_only is set. @options may be NULL for the defaults.
+ *
+ * A record that the last process or the power left half written at the end of the
+ * newest files is cut off, and the cut is reported by bitcask_stat(). A bad, missing
+ * or foreign hint is no error: the data is scanned instead.
+ *
+ * A read-only cask shows the moment of opening, and opens beside a writer and on
+ * read-only media.
+ *
+ * On success *out is owned by the caller and goes to bitcask_close(); otherwise *out
+ * is NULL, and nothing was created or changed but what recovery had to mend, and, where
+ * making a new cask failed half way, its own files without a record.
+ *
+ * BITCASK_NOT_FOUND: no cask there, with must_exist or read_only.
+ * BITCASK_LOCKED: somebody writes it; the detail names the process if it can be had.
+ * BITCASK_CORRUPT: damage that hides which keys are concerned, named in the detail.
+ * BITCASK_UNSUPPORTED: written by a newer version. BITCASK_READ_ONLY: the file system
+ * is, and read_only was not asked for. BITCASK_MISUSE: bad options, or a directory
+ * that holds something other than a cask. BITCASK_IO, NO_MEMORY, NO_SPACE as named.
+ */
+BITCASK_API enum bitcask_status bitcask_open(struct bitcask **out, const char *directory,
+                                             const struct bitcask_options *options);
+
+/*
+ * Sync, record a clean end, and free @cask, whatever is returned. NULL is fine.
+ *
+ * The first failure on the way is returned (also one of an earlier background sync);
+ * nothing that was acknowledged as synced is lost by it, and the next open recovers.
+ * Other threads' calls that are still running, and iterators still open, are the
+ * caller's error and undefined.
+ */
+BITCASK_API enum bitcask_status bitcask_close(struct bitcask *cask);
+
+/*
+ * Set @key to @value. Both are borrowed for the call.
+ *
+ * BITCASK_OK: every later get sees it, and it survives what the sync mode promises.
+ * BITCASK_MISUSE: an empty key. BITCASK_TOO_BIG: above the limits. BITCASK_READ_ONLY,
+ * BITCASK_FAILED, BITCASK_NO_SPACE, BITCASK_NO_MEMORY, BITCASK_IO: not done.
+ */
+BITCASK_API enum bitcask_status bitcask_put(struct bitcask *cask,
+                                            struct bitcask_slice key,
+                                            struct bitcask_slice value);
+
+/*
+ * Copy the newest value of @key into @value, replacing what it held.
+ *
+ * BITCASK_NOT_FOUND: no such key. BITCASK_CORRUPT: the record fails its check, other
+ * keys stay readable. After anything but BITCASK_OK @value is as it was.
+ */
+BITCASK_API enum bitcask_status bitcask_get(struct bitcask *cask,
+                                            struct bitcask_slice key,
+                                            struct bitcask_buffer *value);
+
+/*
+ * Remove @key. BITCASK_NOT_FOUND when there was none (and nothing is written);
+ * everything else as bitcask_put().
+ */
+BITCASK_API enum bitcask_status bitcask_delete(struct bitcask *cask,
+                                               struct bitcask_slice key);
+
+/* BITCASK_OK if @key is there, BITCASK_NOT_FOUND if not. Does not read the value. */
+BITCASK_API enum bitcask_status bitcask_exists(struct bitcask *cask,
+                                               struct bitcask_slice key);
+
+/*
+ * Make everything acknowledged before this call safe from power failure.
+ *
+ * BITCASK_FAILED or BITCASK_IO: it is not, and cannot be made so by trying again; the
+ * cask refuses writes until it is reopened, and reads go on. On a read-only cask
+ * there is nothing to do and the answer is BITCASK_OK.
+ */
+BITCASK_API enum bitcask_status bitcask_sync(struct bitcask *cask);
+
+/* What a cask holds. Sizes are bytes. */
+struct bitcask_stat {
+    uint64_t key_count;       /* live keys */
+    uint64_t segment_count;   /* data files */
+    uint64_t data_size;       /* of all data files */
+    uint64_t live_size;       /* records that a get can reach */
+    uint64_t dead_size;       /* records overwritten or deleted, and tombstones */
+    uint64_t last_sequence;   /* of the newest record: counts all writes ever made */
+    uint64_t synced_sequence; /* all records up to this one are known to be synced */
+
+    /* Made, or in a read-only cask met, when this handle was opened. */
+    uint64_t cut_count;      /* torn tails cut off, one per data file */
+    uint64_t cut_size;       /* bytes in them */
+    uint64_t damage_count;   /* damaged regions stepped over; only with salvage */
+    uint64_t recovered_size; /* bytes written again, of files not proven whole */
+    uint64_t hint_count;     /* data files whose keys came from their hint */
+    uint64_t scan_count;     /* data files that were read from end to end instead */
+    uint64_t open_ms;        /* how long the open took */
+
+    uint64_t reserved[18];
+};
+
+/* Fill *stat. The numbers are each true, but writers may move between them. */
+BITCASK_API enum bitcask_status bitcask_stat(struct bitcask *cask,
+                                             struct bitcask_stat *stat);
+
+/* One data file. Sizes and offsets are bytes. */
+struct bitcask_segment_stat {
+    uint64_t id;              /* the number in its name */
+    uint64_t data_size;       /* of the file */
+    uint64_t live_size;       /* records in it that a get can reach */
+    uint64_t dead_size;       /* the other records */
+    uint64_t live_count;      /* live records */
+    uint64_t record_count;    /* records of all kinds */
+    uint64_t tombstone_count; /* records that delete */
+    uint64_t first_sequence;  /* of its records; 0 when there are none */
+    uint64_t last_sequence;
+    uint64_t cut_offset; /* where a torn tail was cut at open, if cut_size is not 0 */
+    uint64_t cut_size;
+    bool sealed; /* never written again */
+    bool reserved_flags[7];
+    uint64_t reserved[8];
+};
+
+/* Return anything but BITCASK_OK to stop the walk with that status. */
+typedef enum bitcask_status bitcask_segment_visit(
+    const struct bitcask_segment_stat *segment, void *context);
+
+/*
+ * Call @visit for every data file, oldest id first. @segment is valid during the
+ * visit. The visit may call any function on @cask but bitcask_close().
+ */
+BITCASK_API enum bitcask_status bitcask_stat_segments(struct bitcask *cask,
+                                                      bitcask_segment_visit *visit,
+                                                      void *context);
+
+/* What to iterate over. All zero means every key and value, in no order. */
+struct bitcask_iterator_options {
+    bool keys_only; /* read no values: the value slice is { NULL, 0 } */
+    bool sorted;    /* by unsigned bytes, a shorter key before its extensions */
+    bool reserved_flags[6];
+    struct bitcask_slice prefix; /* only keys that begin with it */
+    struct bitcask_slice from;   /* only keys not below it (inclusive) */
+    struct bitcask_slice to;     /* only keys below it (exclusive); size 0: no limit */
+    uint64_t reserved[8];
+};
+
+struct bitcask_iterator;
+
+/*
+ * Begin an iteration over @cask. @options may be NULL; its slices are copied.
+ *
+ * Every key that is live during the whole iteration comes exactly once, with a value
+ * that it held meanwhile; a key put or deleted meanwhile comes at most once. Writers
+ * are never kept waiting for longer than a few keys are copied.
+ *
+ * Memory: a few kilobytes and the largest value. With sorted, also a copy of every
+ * key selected and 24 bytes for each, from the first call of next to close; another
+ * 24 bytes for each while they are being sorted in that first call.
+ *
+ * One thread at a time may use an iterator. On success *out is owned by the caller
+ * and goes to bitcask_iterator_close(), before the cask is closed.
+ */
+BITCASK_API enum bitcask_status bitcask_iterator_open(
+    struct bitcask *cask, const struct bitcask_iterator_options *options,
+    struct bitcask_iterator **out);
+
+/*
+ * Step to the next key. @key and @value may be NULL if not wanted; the slices are
+ * valid until the next call on @iterator.
+ *
+ * BITCASK_NOT_FOUND: the end. BITCASK_CORRUPT or BITCASK_IO: the value of *key cannot
+ * be read; *key is set nevertheless, *value is empty, and the next call goes on behind
+ * it. BITCASK_NO_MEMORY: nothing was skipped, the call may be repeated.
+ */
+BITCASK_API enum bitcask_status bitcask_iterator_next(struct bitcask_iterator *iterator,
+                                                      struct bitcask_slice *key,
+                                                      struct bitcask_slice *value);
+
+/* Free @iterator. NULL is fine. */
+BITCASK_API void bitcask_iterator_close(struct bitcask_iterator *iterator);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
