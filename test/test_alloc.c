@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/test_alloc.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+static _Atomic bool armed;
+static _Atomic long left;
+static _Atomic bool onwards;
+static _Atomic long failures;
+
+static bool fails(void)
+{
+    long before;
+
+    if (!atomic_load(&armed))
+        return false;
+    before = atomic_fetch_sub(&left, 1);
+    if (before > 0 || (before < 0 && !atomic_load(&onwards)))
+        return false;
+    atomic_fetch_add(&failures, 1);
+    return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return fails() ? NULL : __real_realloc(memory, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+static void arm(long skip, bool and_onwards)
+{
+    atomic_store(&left, skip);
+    atomic_store(&onwards, and_onwards);
+    atomic_store(&failures, 0);
+    atomic_store(&armed, true);
+}
+
+void test_alloc_fail(long skip)
+{
+    arm(skip, false);
+}
+
+void test_alloc_fail_from(long skip)
+{
+    arm(skip, true);
+}
+
+long test_alloc_stop(void)
+{
+    atomic_store(&armed, false);
+    return atomic_load(&failures);
+}
