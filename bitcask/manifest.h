@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The MANIFEST: which segments make up the cask. Small, text, checked, and replaced
+ * atomically, so that it is always either the old list or the new one.
+ *
+ *     bitcask manifest 1
+ *     features 0
+ *     next 6
+ *     sequence 465210
+ *     keys 100000
+ *     sealed 1 salt 0123456789abcdef size 67108800 sequences 1 465210
+ *     open 4 salt 00112233445566aa size 12345 last 465999
+ *     prepared 5 salt aabbccddeeff0011
+ *     check 89abcdef
+ *
+ *     next      the smallest id that was never given out; ids are never used twice
+ *     sequence  the last one whose record is in a sealed segment: the first open
+ *               segment goes on behind it
+ *     keys      how many were live when this was written; sizes the keydir, no more
+ *     sealed    never written again; exactly this size; its range of sequences
+ *     open      may have grown since; size bytes up to sequence last were synced
+ *     prepared  an id given out for a segment that may or may not have been begun
+ *               since. Open and prepared segments are filled in order of id.
+ *     check     CRC-32 of every byte before this line
+ *
+ * Segments stand in order of id. Knows no data file and no hint.
+ */
+#ifndef BITCASK_MANIFEST_H
+#define BITCASK_MANIFEST_H
+
+#include "bitcask/buffer.h"
+#include "bitcask/io.h"
+
+enum bitcask_manifest_state {
+    BITCASK_MANIFEST_SEALED,
+    BITCASK_MANIFEST_OPEN,
+    BITCASK_MANIFEST_PREPARED
+};
+
+struct bitcask_manifest_segment {
+    enum bitcask_manifest_state state;
+    uint64_t id;
+    uint64_t salt;
+    uint64_t size;           /* 0 if prepared */
+    uint64_t first_sequence; /* sealed only; 0 if it has no record */
+    uint64_t last_sequence;  /* 0 if prepared */
+};
+
+struct bitcask_manifest {
+    uint64_t next_id;
+    uint64_t sequence;
+    uint64_t key_count;
+    struct bitcask_manifest_segment *segments;
+    size_t segment_count;
+    size_t segment_capacity;
+};
+
+/* A zeroed manifest is released; next_id of a new one is 1. */
+void bitcask_manifest_init(struct bitcask_manifest *manifest);
+void bitcask_manifest_release(struct bitcask_manifest *manifest);
+
+/* Add a segment behind the others: its id must be above theirs. */
+enum bitcask_status bitcask_manifest_add(struct bitcask_manifest *manifest,
+                                         const struct bitcask_manifest_segment *segment);
+
+/* Append the text of @manifest to @text. */
+enum bitcask_status bitcask_manifest_format(const struct bitcask_manifest *manifest,
+                                            struct bitcask_buffer *text);
+
+/*
+ * Read the text back. @manifest was initialised, and is to be released also after a
+ * failure. BITCASK_CORRUPT or BITCASK_UNSUPPORTED, with the line in the detail.
+ */
+enum bitcask_status bitcask_manifest_parse(struct bitcask_manifest *manifest,
+                                           struct bitcask_slice text);
+
+/* The same from the file in @directory; BITCASK_NOT_FOUND: there is none. */
+enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
+                                          struct bitcask_io *io, bitcask_file directory);
+
+/*
+ * Replace the file: temporary name, sync, rename, directory sync. After a failure
+ * with *switched false the old file stands. With *switched true the new one has its
+ * name, but may lose it again with the power: nothing may be built on either.
+ */
+enum bitcask_status bitcask_manifest_write(const struct bitcask_manifest *manifest,
+                                           struct bitcask_io *io, bitcask_file directory,
+                                           bool *switched);
+
+#endif
