@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keydir: from each key to the place of its newest record, in memory.
+ *
+ * Many shards, each a uthash table behind its own read-write lock, and beside it a
+ * mutex that writers of the shard's keys hold from before they append a record until
+ * the keydir shows it, so that the keydir changes in the order of the records. The
+ * rwlock is held for the change alone: readers never wait for a disk.
+ *
+ * The only includer of uthash.h. Knows no file; a segment is a number here.
+ */
+#ifndef BITCASK_KEYDIR_H
+#define BITCASK_KEYDIR_H
+
+#include "bitcask/bitcask.h"
+
+enum {
+    BITCASK_PLACE_TOMBSTONE = 1, /* only while loading: the key is deleted */
+    BITCASK_PLACE_EXPIRES = 2,   /* the record has an expiry: look before believing */
+};
+
+/* Bits that a place has for the number of its segment, and for its offset. */
+enum {
+    BITCASK_PLACE_SEGMENT_BITS = 22,
+    BITCASK_PLACE_OFFSET_BITS = 39
+};
+
+/* Where a record lies. */
+struct bitcask_place {
+    uint64_t sequence;
+    uint64_t offset;     /* of the record in its segment */
+    uint32_t segment;    /* index in the segment table, not the id */
+    uint32_t value_size; /* together with the key, the size of the record */
+    unsigned flags;
+};
+
+struct bitcask_keydir;
+struct bitcask_keydir_entry;
+
+enum {
+    BITCASK_KEYDIR_SHARD_COUNT = 256
+};
+
+/*
+ * Create with room for @expected_keys before any table must grow. @seed is random, so
+ * that nobody outside can choose keys that collide.
+ */
+enum bitcask_status bitcask_keydir_create(struct bitcask_keydir **out,
+                                          uint64_t expected_keys, uint64_t seed);
+void bitcask_keydir_close(struct bitcask_keydir *keydir);
+
+/*
+ * The same in a child made by fork(), where other threads of the parent were cut off in
+ * the middle: what one of them had locked is not freed, since it may be half changed.
+ */
+void bitcask_keydir_abandon(struct bitcask_keydir *keydir);
+
+/* The hash by which all other functions want a key. XXH3, 64 bits. */
+uint64_t bitcask_keydir_hash(const struct bitcask_keydir *keydir,
+                             struct bitcask_slice key);
+
+/* Which shard a hash belongs to. */
+unsigned bitcask_keydir_shard(uint64_t hash);
+
+/* Live keys. */
+uint64_t bitcask_keydir_count(struct bitcask_keydir *keydir);
+
+/* READING. Between lock and unlock the shard's places do not change. */
+void bitcask_keydir_read_lock(struct bitcask_keydir *keydir, unsigned shard);
+void bitcask_keydir_read_unlock(struct bitcask_keydir *keydir, unsigned shard);
+bool bitcask_keydir_find(struct bitcask_keydir *keydir, uint64_t hash,
+                         struct bitcask_slice key, struct bitcask_place *place);
+
+/*
+ * WRITING. All of these between write_lock and write_unlock of the key's shard. Who
+ * locks several shards does so in rising order.
+ */
+void bitcask_keydir_write_lock(struct bitcask_keydir *keydir, unsigned shard);
+void bitcask_keydir_write_unlock(struct bitcask_keydir *keydir, unsigned shard);
+
+/*
+ * Find the entry of @key or, with @create, get the memory that it needs before its
+ * record is appended, so that nothing can fail afterwards. An entry that was created
+ * goes to set or to cancel.
+ *
+ * BITCASK_OK: the key is there, at *place. BITCASK_NOT_FOUND: it is not; *entry is
+ * one that readers do not see until it is set, or without @create perhaps NULL.
+ * BITCASK_NO_MEMORY.
+ */
+enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64_t hash,
+                                           struct bitcask_slice key, bool create,
+                                           struct bitcask_keydir_entry **entry,
+                                           struct bitcask_place *place);
+void bitcask_keydir_set(struct bitcask_keydir *keydir, unsigned shard,
+                        struct bitcask_keydir_entry *entry,
+                        const struct bitcask_place *place);
+void bitcask_keydir_remove(struct bitcask_keydir *keydir, unsigned shard,
+                           struct bitcask_keydir_entry *entry);
+/* As remove, but the memory stays reserved: to be set, hidden or cancelled again. */
+void bitcask_keydir_hide(struct bitcask_keydir *keydir, unsigned shard,
+                         struct bitcask_keydir_entry *entry);
+/* Undo reserve and hide: what readers do not see is freed, what they see stays. */
+void bitcask_keydir_cancel(struct bitcask_keydir *keydir, unsigned shard,
+                           struct bitcask_keydir_entry *entry);
+
+/* LOADING. Records come in any order; of each key the highest sequence stays. */
+struct bitcask_load_item {
+    struct bitcask_slice key;
+    uint64_t hash;
+    struct bitcask_place place; /* flags may have BITCASK_PLACE_TOMBSTONE */
+
+    /* Set by the call: what is no longer live because of it, this one or an older. */
+    bool displaces;
+    struct bitcask_place displaced;
+};
+
+/* How many items are worth handing over at a time: their cache misses overlap. */
+enum {
+    BITCASK_LOAD_ITEMS_MAX = 16
+};
+
+/*
+ * Without locks, which would be a third of the work: several threads may load at a
+ * time, each of them other shards, and nobody may do anything else meanwhile.
+ */
+enum bitcask_status bitcask_keydir_load(struct bitcask_keydir *keydir,
+                                        struct bitcask_load_item *items, size_t count);
+
+/* After loading: tombstones have done their work and leave. */
+void bitcask_keydir_drop_tombstones(struct bitcask_keydir *keydir);
+
+/*
+ * WALKING. A few keys at a time under the read lock, so that writers hardly notice.
+ * A key that is there during the whole walk is visited exactly once, also while
+ * tables grow: the cursor counts buckets with reversed bits, as Redis' SCAN does.
+ */
+struct bitcask_keydir_cursor {
+    unsigned shard;
+    uint32_t bucket;
+};
+
+/* May not call the keydir. @key is valid during the visit. */
+typedef enum bitcask_status bitcask_keydir_visit(struct bitcask_slice key,
+                                                 const struct bitcask_place *place,
+                                                 void *context);
+
+/*
+ * Visit the next keys, none or more. BITCASK_NOT_FOUND: the walk is at its end and
+ * visited none. If a visit does not return OK, neither does this, and the cursor stays
+ * where it was: the next call visits the same keys again.
+ */
+enum bitcask_status bitcask_keydir_walk(struct bitcask_keydir *keydir,
+                                        struct bitcask_keydir_cursor *cursor,
+                                        bitcask_keydir_visit *visit, void *context);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "bitcask/slab.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    CACHE_LINE_SIZE = 64,
+    CHUNK_SIZE_MIN = 1 << 10,
+    CHUNK_SIZE_MAX = 32 << 10,
+    REGION_SIZE_MIN = 256 << 10,
+    REGION_SIZE_MAX = 64 << 20,
+    HUGE_PAGE_SIZE = 2 << 20,
+};
+
+struct bitcask_slab_region {
+    struct bitcask_slab_region *next;
+    size_t size;
+    size_t used;
+};
+
+int bitcask_slab_source_init(struct bitcask_slab_source *source, size_t expected_size)
+{
+    size_t size = REGION_SIZE_MIN;
+
+    while (size < expected_size && size < REGION_SIZE_MAX)
+        size *= 2;
+    source->regions = NULL;
+    source->region_size_next = size;
+    return pthread_mutex_init(&source->lock, NULL);
+}
+
+void bitcask_slab_source_release(struct bitcask_slab_source *source)
+{
+    while (source->regions != NULL) {
+        struct bitcask_slab_region *region = source->regions;
+
+        source->regions = region->next;
+        free(region);
+    }
+    (void)pthread_mutex_destroy(&source->lock);
+}
+
+/* Each region doubles the one before: a few calls for any amount, half used at worst. */
+static struct bitcask_slab_region *add_region(struct bitcask_slab_source *source,
+                                              size_t wanted)
+{
+    size_t size = source->region_size_next;
+    size_t alignment;
+    struct bitcask_slab_region *region;
+
+    while (size < wanted + CACHE_LINE_SIZE && size <= SIZE_MAX / 2)
+        size *= 2;
+    alignment = size >= HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : CACHE_LINE_SIZE;
+    region = aligned_alloc(alignment, size);
+    if (region == NULL)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (size >= HUGE_PAGE_SIZE)
+        (void)madvise(region, size, MADV_HUGEPAGE); /* only ever a favour */
+#endif
+    region->next = source->regions;
+    region->size = size;
+    region->used = CACHE_LINE_SIZE; /* behind the head, on a line of its own */
+    source->regions = region;
+    if (size < REGION_SIZE_MAX)
+        source->region_size_next = 2 * size;
+    return region;
+}
+
+void *bitcask_slab_source_take(struct bitcask_slab_source *source, size_t size)
+{
+    struct bitcask_slab_region *region;
+    char *chunk = NULL;
+
+    if (size > SIZE_MAX / 4)
+        return NULL;
+    size = (size + CACHE_LINE_SIZE - 1) / CACHE_LINE_SIZE * CACHE_LINE_SIZE;
+    (void)pthread_mutex_lock(&source->lock);
+    region = source->regions;
+    if (region == NULL || region->size - region->used < size)
+        region = add_region(source, size);
+    if (region != NULL) {
+        chunk = (char *)region + region->used;
+        region->used += size;
+    }
+    (void)pthread_mutex_unlock(&source->lock);
+    return chunk;
+}
+
+static size_t round_up(size_t size)
+{
+    return (size + BITCASK_SLAB_STEP - 1) / BITCASK_SLAB_STEP * BITCASK_SLAB_STEP;
+}
+
+/* An eighth of what the slab has: so much, at most, lies idle. */
+static size_t next_chunk_size(const struct bitcask_slab *slab)
+{
+    size_t size = slab->total_size / 8 / CHUNK_SIZE_MIN * CHUNK_SIZE_MIN;
+
+    if (size < CHUNK_SIZE_MIN)
+        return CHUNK_SIZE_MIN;
+    return size < CHUNK_SIZE_MAX ? size : CHUNK_SIZE_MAX;
+}
+
+void *bitcask_slab_allocate(struct bitcask_slab *slab, size_t size)
+{
+    void **free_pieces;
+    void *piece;
+
+    if (size > BITCASK_SLAB_PIECE_MAX)
+        return malloc(size);
+
+    size = round_up(size);
+    free_pieces = &slab->free_pieces[size / BITCASK_SLAB_STEP];
+    if (*free_pieces != NULL) {
+        piece = *free_pieces;
+        memcpy(free_pieces, piece, sizeof piece); /* the link lies in the piece */
+        return piece;
+    }
+
+    if (slab->chunk_size < size) {
+        size_t wanted = next_chunk_size(slab);
+        char *chunk = bitcask_slab_source_take(slab->source, wanted);
+
+        if (chunk == NULL)
+            return NULL;
+        slab->chunk = chunk;
+        slab->chunk_size = wanted;
+        slab->total_size += wanted;
+    }
+    piece = slab->chunk;
+    slab->chunk += size;
+    slab->chunk_size -= size;
+    return piece;
+}
+
+void bitcask_slab_free(struct bitcask_slab *slab, void *piece, size_t size)
+{
+    void **free_pieces;
+
+    if (size > BITCASK_SLAB_PIECE_MAX) {
+        free(piece);
+        return;
+    }
+    free_pieces = &slab->free_pieces[round_up(size) / BITCASK_SLAB_STEP];
+    memcpy(piece, free_pieces, sizeof *free_pieces);
+    *free_pieces = piece;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/test_support.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitcask/slab.h"
+#include "test/test_alloc.h"
+
+enum {
+    PIECE_COUNT = 20000
+};
+
+/* Pieces of all sizes, each filled with a number of its own. */
+struct pieces {
+    struct bitcask_slab slab;
+    uint8_t *memory[PIECE_COUNT];
+    size_t count;
+};
+
+static size_t size_of(size_t index)
+{
+    return 8 + index * 13 % 700; /* above 512 now and then */
+}
+
+static bool is_whole(const uint8_t *piece, size_t index)
+{
+    for (size_t i = 0; i < size_of(index); i++) {
+        if (piece[i] != (uint8_t)index)
+            return false;
+    }
+    return true;
+}
+
+/* Take the piece of @index; false: no memory, or one that is not aligned. */
+static bool take(struct pieces *pieces, size_t index)
+{
+    uint8_t *piece = bitcask_slab_allocate(&pieces->slab, size_of(index));
+
+    if (piece == NULL || (uintptr_t)piece % 8 != 0)
+        return false;
+    memset(piece, (uint8_t)index, size_of(index));
+    pieces->memory[index] = piece;
+    return true;
+}
+
+/* False: somebody else has written into it. */
+static bool give_back(struct pieces *pieces, size_t index)
+{
+    bool whole = is_whole(pieces->memory[index], index);
+
+    bitcask_slab_free(&pieces->slab, pieces->memory[index], size_of(index));
+    pieces->memory[index] = NULL;
+    return whole;
+}
+
+static struct pieces *pieces_create(struct bitcask_slab_source *source)
+{
+    struct pieces *pieces = calloc(1, sizeof *pieces);
+
+    assert_non_null(pieces);
+    pieces->slab.source = source;
+    return pieces;
+}
+
+static void pieces_do_not_overlap(void **state)
+{
+    static const size_t expected_sizes[] = { 0, 1, 100000, 50000000 };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH_OF(expected_sizes); i++) {
+        struct bitcask_slab_source source;
+        struct pieces *pieces;
+
+        assert_int_equal(bitcask_slab_source_init(&source, expected_sizes[i]), 0);
+        pieces = pieces_create(&source);
+        for (size_t n = 0; n < PIECE_COUNT; n++)
+            assert_true(take(pieces, n));
+        for (size_t n = 0; n < PIECE_COUNT; n += 2)
+            assert_true(give_back(pieces, n));
+        for (size_t n = 0; n < PIECE_COUNT; n += 2)
+            assert_true(take(pieces, n));
+        for (size_t n = 0; n < PIECE_COUNT; n++)
+            assert_true(give_back(pieces, n));
+        bitcask_slab_source_release(&source);
+        free(pieces);
+    }
+}
+
+static void freed_pieces_are_used_again_for_their_size(void **state)
+{
+    struct bitcask_slab_source source;
+    struct bitcask_slab slab = { .source = &source };
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    for (size_t size = 1; size <= BITCASK_SLAB_PIECE_MAX; size++) {
+        void *first = bitcask_slab_allocate(&slab, size);
+        void *second = bitcask_slab_allocate(&slab, size);
+        size_t total_size = slab.total_size;
+
+        assert_non_null(first);
+        assert_non_null(second);
+        bitcask_slab_free(&slab, first, size);
+        bitcask_slab_free(&slab, second, size);
+        for (int i = 0; i < 2; i++) {
+            void *again = bitcask_slab_allocate(&slab, size);
+
+            assert_true(again == first || again == second);
+        }
+        assert_int_equal(slab.total_size, total_size);
+    }
+    bitcask_slab_source_release(&source);
+}
+
+/* Little for little: hundreds of slabs share a source. */
+static void a_slab_that_holds_little_takes_little(void **state)
+{
+    struct bitcask_slab_source source;
+    struct bitcask_slab slab = { .source = &source };
+    size_t held = 0;
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    for (size_t i = 0; i < 200000; i++) {
+        assert_non_null(bitcask_slab_allocate(&slab, 96));
+        held += 96;
+        assert_true(slab.total_size <= held + held / 4 + 4096);
+    }
+    bitcask_slab_source_release(&source);
+}
+
+static void without_memory_nothing_is_given_out(void **state)
+{
+    struct bitcask_slab_source source;
+    struct pieces *pieces;
+    long failures = 0;
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    pieces = pieces_create(&source);
+    for (size_t n = 0; n < PIECE_COUNT; n++) {
+        bool taken;
+
+        test_alloc_fail(0);
+        taken = take(pieces, n);
+        if (test_alloc_stop() != 0) {
+            failures++;
+            assert_false(taken);
+            taken = take(pieces, n);
+        }
+        assert_true(taken);
+    }
+    assert_true(failures > 2);
+    for (size_t n = 0; n < PIECE_COUNT; n++)
+        assert_true(give_back(pieces, n));
+    bitcask_slab_source_release(&source);
+    free(pieces);
+}
+
+static void what_is_taken_from_a_source_is_aligned_and_apart(void **state)
+{
+    static const size_t sizes[] = { 1, 64, 65, 1000, 300000, 5000000, 7 };
+    struct bitcask_slab_source source;
+    uint8_t *taken[LENGTH_OF(sizes)];
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    assert_null(bitcask_slab_source_take(&source, SIZE_MAX));
+    for (size_t i = 0; i < LENGTH_OF(sizes); i++) {
+        taken[i] = bitcask_slab_source_take(&source, sizes[i]);
+        assert_non_null(taken[i]);
+        assert_int_equal((uintptr_t)taken[i] % 64, 0);
+        memset(taken[i], (int)i, sizes[i]);
+    }
+    for (size_t i = 0; i < LENGTH_OF(sizes); i++) {
+        assert_int_equal(taken[i][0], i);
+        assert_int_equal(taken[i][sizes[i] - 1], i);
+    }
+    bitcask_slab_source_release(&source);
+}
+
+static void a_source_can_be_released_unused(void **state)
+{
+    struct bitcask_slab_source source;
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 1000), 0);
+    bitcask_slab_source_release(&source);
+}
+
+/* THREADS: a slab each, on one source. */
+static void *use_slab(void *context)
+{
+    struct pieces *pieces = context;
+
+    for (size_t n = 0; n < PIECE_COUNT && take(pieces, n); n++)
+        pieces->count++;
+    for (size_t n = 0; n < pieces->count; n++) {
+        if (!give_back(pieces, n))
+            pieces->count = 0;
+    }
+    return NULL;
+}
+
+static void threads_may_share_a_source(void **state)
+{
+    struct bitcask_slab_source source;
+    struct pieces *pieces[4];
+    pthread_t threads[4];
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    for (size_t i = 0; i < 4; i++) {
+        pieces[i] = pieces_create(&source);
+        assert_int_equal(pthread_create(&threads[i], NULL, use_slab, pieces[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], NULL);
+        assert_int_equal(pieces[i]->count, PIECE_COUNT);
+        free(pieces[i]);
+    }
+    bitcask_slab_source_release(&source);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_do_not_overlap),
+        cmocka_unit_test(freed_pieces_are_used_again_for_their_size),
+        cmocka_unit_test(a_slab_that_holds_little_takes_little),
+        cmocka_unit_test(without_memory_nothing_is_given_out),
+        cmocka_unit_test(what_is_taken_from_a_source_is_aligned_and_apart),
+        cmocka_unit_test(a_source_can_be_released_unused),
+        cmocka_unit_test(threads_may_share_a_source),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
