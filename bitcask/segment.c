@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+#include "bitcask/segment.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitcask/buffer.h"
+#include "bitcask/data_file.h"
+#include "bitcask/file_name.h"
+#include "bitcask/status.h"
+#include "hint/hint.h"
+
+/* Files kept open for reading; further ones are opened for each read. */
+enum {
+    OPEN_FILES_MAX = 256
+};
+
+void bitcask_segments_init(struct bitcask_segments *segments, struct bitcask_io *io,
+                           bitcask_file directory, bool use_mapping)
+{
+    memset(segments, 0, sizeof *segments);
+    segments->io = io;
+    segments->directory = directory;
+    segments->use_mapping = use_mapping;
+}
+
+void bitcask_segments_release(struct bitcask_segments *segments)
+{
+    uint32_t count = atomic_load(&segments->count);
+
+    if (segments->io == NULL)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bitcask_segment *segment = bitcask_segments_get(segments, i);
+
+        if (segment->map != NULL)
+            segments->io->unmap(segments->io, segment->map, segment->map_size);
+        if (atomic_load(&segment->file) != BITCASK_NO_FILE)
+            segments->io->close(segments->io, atomic_load(&segment->file));
+        free(segment);
+    }
+    for (size_t i = 0; i < BITCASK_SEGMENT_CHUNK_COUNT; i++)
+        free(segments->chunks[i]);
+    memset(segments, 0, sizeof *segments);
+}
+
+enum bitcask_status bitcask_segments_add(struct bitcask_segments *segments, uint64_t id,
+                                         uint64_t salt, bitcask_file file,
+                                         struct bitcask_segment **out)
+{
+    uint32_t index = atomic_load(&segments->count);
+    struct bitcask_segment ***chunk =
+        &segments->chunks[index / BITCASK_SEGMENT_CHUNK_SIZE];
+    struct bitcask_segment *segment;
+
+    if (index == BITCASK_SEGMENT_CHUNK_SIZE * BITCASK_SEGMENT_CHUNK_COUNT - 1)
+        return bitcask_fail(BITCASK_NO_SPACE,
+                            "the cask has %" PRIu32 " data files, the most that it can "
+                            "have: set a larger file_size_max",
+                            index);
+    if (*chunk == NULL) {
+        *chunk = calloc(BITCASK_SEGMENT_CHUNK_SIZE, sizeof **chunk);
+        if (*chunk == NULL)
+            return bitcask_fail_memory(BITCASK_SEGMENT_CHUNK_SIZE * sizeof **chunk);
+    }
+    segment = calloc(1, sizeof *segment);
+    if (segment == NULL)
+        return bitcask_fail_memory(sizeof *segment);
+
+    segment->id = id;
+    segment->salt = salt;
+    segment->index = index;
+    atomic_store(&segment->file, file);
+    atomic_store(&segment->closing, BITCASK_NO_FILE);
+    (*chunk)[index % BITCASK_SEGMENT_CHUNK_SIZE] = segment;
+    atomic_store(&segments->count, index + 1); /* publishes what was stored before */
+    *out = segment;
+    return BITCASK_OK;
+}
+
+struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
+                                             uint32_t index)
+{
+    return segments
+        ->chunks[index / BITCASK_SEGMENT_CHUNK_SIZE][index % BITCASK_SEGMENT_CHUNK_SIZE];
+}
+
+void bitcask_segment_map(struct bitcask_segments *segments,
+                         struct bitcask_segment *segment, uint64_t size)
+{
+    struct bitcask_io *io = segments->io;
+
+    if (!segments->use_mapping || size == 0 || size > SIZE_MAX / 2)
+        return;
+    if (io->map(io, atomic_load(&segment->file), (size_t)size, &segment->map) ==
+        BITCASK_OK)
+        segment->map_size = (size_t)size;
+    else
+        segment->map = NULL;
+}
+
+/*
+ * Close what park left, if nobody reads from it. In this order: who still reads from a
+ * file that has been left was counted before it was.
+ */
+static void close_parked(struct bitcask_segments *segments,
+                         struct bitcask_segment *segment)
+{
+    bitcask_file file = atomic_load(&segment->closing);
+
+    if (file == BITCASK_NO_FILE || atomic_load(&segment->reader_count) > 0)
+        return;
+    if (atomic_compare_exchange_strong(&segment->closing, &file, BITCASK_NO_FILE))
+        segments->io->close(segments->io, file);
+}
+
+void bitcask_segment_park(struct bitcask_segments *segments,
+                          struct bitcask_segment *segment)
+{
+    bool mapped = atomic_load(&segment->data_size) <= segment->map_size;
+
+    if (atomic_load(&segment->file) == BITCASK_NO_FILE)
+        return;
+    if (!mapped && atomic_fetch_add(&segments->open_count, 1) < OPEN_FILES_MAX)
+        return; /* stays open, for reading */
+
+    /* Readers that come from now on find no file; those before them are counted. */
+    atomic_store(&segment->closing, atomic_exchange(&segment->file, BITCASK_NO_FILE));
+    close_parked(segments, segment);
+}
+
+static enum bitcask_status fail_at(const struct bitcask_segment *segment, uint64_t offset,
+                                   const char *what)
+{
+    return bitcask_fail(BITCASK_CORRUPT,
+                        "%010" PRIu64 ".data, offset %" PRIu64
+                        ": %s; " BITCASK_DAMAGE_ADVICE,
+                        segment->id, offset, what);
+}
+
+/* Read @size bytes at @offset with pread, from the open file or one opened for it. */
+static enum bitcask_status read_bytes(struct bitcask_segments *segments,
+                                      struct bitcask_segment *segment, uint64_t offset,
+                                      void *data, size_t size)
+{
+    struct bitcask_io *io = segments->io;
+    bitcask_file opened = BITCASK_NO_FILE;
+    bitcask_file file;
+    char name[BITCASK_NAME_SIZE];
+    size_t got = 0;
+    enum bitcask_status status = BITCASK_OK;
+
+    bitcask_data_name(name, segment->id);
+    (void)atomic_fetch_add(&segment->reader_count, 1);
+    file = atomic_load(&segment->file);
+    if (file == BITCASK_NO_FILE) {
+        status = io->open(io, segments->directory, name, BITCASK_IO_READ, &opened);
+        file = opened;
+    }
+    if (status == BITCASK_OK)
+        status = io->read(io, file, offset, data, size, &got);
+    if (status == BITCASK_NOT_FOUND) /* the file, not the key */
+        status = fail_at(segment, offset, "the file is gone");
+    else if (status != BITCASK_OK)
+        bitcask_fail_errno(status, "read %s, offset %" PRIu64, name, offset);
+    else if (got < size)
+        status = fail_at(segment, offset, "the record reaches past the end of the file");
+    if (opened != BITCASK_NO_FILE)
+        io->close(io, opened);
+    if (atomic_fetch_sub(&segment->reader_count, 1) == 1)
+        close_parked(segments, segment);
+    return status;
+}
+
+static size_t prefix_and_key_size(const struct bitcask_record_key *wanted)
+{
+    size_t prefix_size =
+        wanted->expires ? BITCASK_RECORD_PREFIX_MAX : BITCASK_RECORD_HEADER_SIZE;
+
+    return prefix_size + wanted->key.size;
+}
+
+/* Whether prefix and key at @bytes are those of the record wanted, and still valid. */
+static enum bitcask_status check_record(struct bitcask_segments *segments,
+                                        const struct bitcask_segment *segment,
+                                        const struct bitcask_record_key *wanted,
+                                        const uint8_t *bytes,
+                                        struct bitcask_record *record)
+{
+    size_t size = prefix_and_key_size(wanted);
+
+    if (bitcask_record_decode(bytes, size, record) != BITCASK_OK ||
+        record->kind != BITCASK_RECORD_PUT || record->key_size != wanted->key.size ||
+        record->value_size != wanted->value_size ||
+        record->sequence != wanted->sequence ||
+        bitcask_record_prefix_size(record) + record->key_size != size)
+        return fail_at(segment, wanted->offset, "this is not the record of the key");
+    if (!bitcask_record_key_intact(bytes, record, segment->salt, wanted->offset))
+        return fail_at(segment, wanted->offset, "the record's header or key is damaged");
+    if (memcmp(bytes + size - wanted->key.size, wanted->key.data, wanted->key.size) != 0)
+        return fail_at(segment, wanted->offset, "this is the record of another key");
+    if (wanted->expires &&
+        bitcask_record_expired(record, segments->io->wall_ms(segments->io)))
+        return bitcask_fail_constant(BITCASK_NOT_FOUND, "no such key: it has expired");
+    return BITCASK_OK;
+}
+
+static enum bitcask_status check_value(const struct bitcask_segment *segment,
+                                       const struct bitcask_record_key *wanted,
+                                       const struct bitcask_record *record,
+                                       const uint8_t *value)
+{
+    if (bitcask_value_check(value, record->value_size) != record->value_check)
+        return fail_at(segment, wanted->offset, "the value is damaged");
+    return BITCASK_OK;
+}
+
+/* All checks are done on the mapped bytes, so @value changes only when all is well. */
+static enum bitcask_status read_mapped(struct bitcask_segments *segments,
+                                       const struct bitcask_segment *segment,
+                                       const struct bitcask_record_key *wanted,
+                                       struct bitcask_buffer *value)
+{
+    const uint8_t *bytes = segment->map + (size_t)wanted->offset;
+    const uint8_t *data = bytes + prefix_and_key_size(wanted);
+    struct bitcask_record record;
+    enum bitcask_status status;
+
+    status = check_record(segments, segment, wanted, bytes, &record);
+    if (status != BITCASK_OK || value == NULL)
+        return status;
+    status = check_value(segment, wanted, &record, data);
+    if (status == BITCASK_OK)
+        status = bitcask_buffer_reserve(value, record.value_size);
+    if (status != BITCASK_OK)
+        return status;
+
+    memcpy(value->data, data, record.value_size);
+    ((uint8_t *)value->data)[record.value_size] = 0;
+    value->size = record.value_size;
+    return BITCASK_OK;
+}
+
+/*
+ * One read for the whole record, into memory of its own: the old content of @value
+ * must survive a failure.
+ */
+static enum bitcask_status read_unmapped(struct bitcask_segments *segments,
+                                         struct bitcask_segment *segment,
+                                         const struct bitcask_record_key *wanted,
+                                         struct bitcask_buffer *value)
+{
+    size_t head_size = prefix_and_key_size(wanted);
+    size_t value_size = value != NULL ? wanted->value_size : 0;
+    struct bitcask_buffer bytes = { 0 };
+    struct bitcask_record record;
+    enum bitcask_status status;
+
+    status = bitcask_buffer_reserve(&bytes, head_size + value_size);
+    if (status == BITCASK_OK)
+        status = read_bytes(segments, segment, wanted->offset, bytes.data,
+                            head_size + value_size);
+    if (status == BITCASK_OK)
+        status = check_record(segments, segment, wanted, bytes.data, &record);
+    if (status == BITCASK_OK && value != NULL)
+        status = check_value(segment, wanted, &record, (uint8_t *)bytes.data + head_size);
+    if (status != BITCASK_OK || value == NULL) {
+        bitcask_buffer_release(&bytes);
+        return status;
+    }
+
+    memmove(bytes.data, (uint8_t *)bytes.data + head_size, value_size);
+    ((uint8_t *)bytes.data)[value_size] = 0;
+    bytes.size = value_size;
+    bitcask_buffer_release(value);
+    *value = bytes;
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
+                                         struct bitcask_segment *segment,
+                                         const struct bitcask_record_key *wanted,
+                                         struct bitcask_buffer *value)
+{
+    uint64_t end = wanted->offset + prefix_and_key_size(wanted) + wanted->value_size;
+
+    /* A mapping may reach past the file; what was never appended must not be touched. */
+    if (end > atomic_load(&segment->data_size))
+        return fail_at(segment, wanted->offset,
+                       "the record reaches past the end of the file");
+    if (segment->map != NULL && end <= segment->map_size)
+        return read_mapped(segments, segment, wanted, value);
+    return read_unmapped(segments, segment, wanted, value);
+}
+
+/* Add every record before the end of @walk to @writer. */
+static enum bitcask_status collect_entries(struct bitcask_walk *walk,
+                                           struct bitcask_hint_writer *writer)
+{
+    struct bitcask_walk_record record;
+    enum bitcask_status status;
+
+    while ((status = bitcask_walk_next(walk, &record)) == BITCASK_OK) {
+        struct bitcask_hint_entry entry = {
+            .kind = record.header.kind,
+            .flags = record.header.flags,
+            .value_size = record.header.value_size,
+            .offset = record.offset,
+            .sequence = record.header.sequence,
+            .expiry_ms = record.header.expiry_ms,
+            .key = record.key,
+        };
+
+        status = bitcask_hint_writer_add(writer, &entry);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+}
+
+enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments,
+                                               struct bitcask_segment *segment,
+                                               uint64_t data_size)
+{
+    struct bitcask_io *io = segments->io;
+    struct bitcask_hint_writer writer = { 0 };
+    struct bitcask_walk walk = { 0 };
+    bitcask_file file = BITCASK_NO_FILE;
+    uint64_t file_size;
+    bool torn;
+    enum bitcask_status status;
+
+    status = bitcask_data_file_open(io, segments->directory, segment->id, segment->salt,
+                                    BITCASK_IO_READ, &file, &file_size, &torn);
+    if (status == BITCASK_OK)
+        status =
+            bitcask_walk_init(&walk, io, file, segment->id, segment->salt, data_size);
+    if (status == BITCASK_OK)
+        status = bitcask_hint_writer_init(&writer, segment->id, segment->salt);
+    if (status == BITCASK_OK)
+        status = collect_entries(&walk, &writer);
+    if (status == BITCASK_OK)
+        status = bitcask_hint_writer_commit(&writer, io, segments->directory, segment->id,
+                                            data_size);
+    if (status == BITCASK_OK)
+        segment->hint_size = data_size;
+
+    bitcask_hint_writer_release(&writer);
+    bitcask_walk_release(&walk);
+    if (file != BITCASK_NO_FILE)
+        io->close(io, file);
+    return status;
+}
+
+/* One writer at a time, so no locked instruction is needed. */
+static void add_one(_Atomic uint64_t *number)
+{
+    uint64_t value = atomic_load_explicit(number, memory_order_relaxed);
+
+    atomic_store_explicit(number, value + 1, memory_order_relaxed);
+}
+
+void bitcask_segment_count_record(struct bitcask_segment *segment, uint8_t kind,
+                                  uint64_t sequence)
+{
+    assert(kind == BITCASK_RECORD_PUT || kind == BITCASK_RECORD_TOMBSTONE);
+
+    add_one(&segment->record_count);
+    if (kind == BITCASK_RECORD_TOMBSTONE)
+        add_one(&segment->tombstone_count);
+    if (atomic_load_explicit(&segment->first_sequence, memory_order_relaxed) == 0)
+        atomic_store_explicit(&segment->first_sequence, sequence, memory_order_relaxed);
+    atomic_store_explicit(&segment->last_sequence, sequence, memory_order_relaxed);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A segment: one numbered pair of files, 7.data with 7.hint, as one thing, and the
+ * table of all segments of an open cask.
+ *
+ * Segments are added while the cask is open and live until it is closed, so a reader
+ * may use one without holding any lock. Values are read through a mapping where there
+ * is one, else with pread().
+ *
+ * Knows data files and hints; no keydir, no order among segments, no append lock.
+ */
+#ifndef BITCASK_SEGMENT_H
+#define BITCASK_SEGMENT_H
+
+#include <stdatomic.h>
+
+#include "bitcask/format.h"
+#include "bitcask/io.h"
+
+/*
+ * The numbers are atomic because stat reads them while others count. Those of the
+ * first group move with the append lock held, those of the second with the keydir.
+ */
+struct bitcask_segment {
+    uint64_t id;
+    uint64_t salt;
+    uint32_t index; /* in the table */
+
+    _Atomic uint64_t data_size; /* where the last whole record ends; 0: no file */
+    _Atomic uint64_t record_count;
+    _Atomic uint64_t tombstone_count;
+    _Atomic uint64_t first_sequence; /* 0: no record yet */
+    _Atomic uint64_t last_sequence;
+    _Atomic bool sealed;
+
+    _Atomic uint64_t live_size;
+    _Atomic uint64_t live_count;
+
+    uint64_t cut_offset; /* set at open */
+    uint64_t cut_size;
+    uint64_t hint_size; /* how much of the data the hint on disk speaks for */
+    bool name_synced;   /* the directory entry survives power loss */
+
+    /*
+     * The file is open while it is written, or has to be read without a mapping. Once
+     * parked it may have to be closed while somebody reads: whoever comes last does.
+     */
+    _Atomic bitcask_file file;
+    _Atomic bitcask_file closing;
+    _Atomic unsigned reader_count;
+
+    const uint8_t *map; /* NULL: none */
+    size_t map_size;    /* may be more than the file has */
+};
+
+enum {
+    BITCASK_SEGMENT_CHUNK_SIZE = 1024,
+    BITCASK_SEGMENT_CHUNK_COUNT = 4096
+};
+
+struct bitcask_segments {
+    struct bitcask_io *io;
+    bitcask_file directory;
+    bool use_mapping;
+    _Atomic unsigned open_count; /* files kept open for reading */
+    _Atomic uint32_t count;
+    struct bitcask_segment **chunks[BITCASK_SEGMENT_CHUNK_COUNT];
+};
+
+/* @directory stays the caller's. A zeroed table is released. */
+void bitcask_segments_init(struct bitcask_segments *segments, struct bitcask_io *io,
+                           bitcask_file directory, bool use_mapping);
+void bitcask_segments_release(struct bitcask_segments *segments);
+
+/*
+ * Add a segment; one thread at a time. @file, which may be BITCASK_NO_FILE, belongs to
+ * it after BITCASK_OK. BITCASK_NO_MEMORY, or BITCASK_NO_SPACE: the table is full.
+ */
+enum bitcask_status bitcask_segments_add(struct bitcask_segments *segments, uint64_t id,
+                                         uint64_t salt, bitcask_file file,
+                                         struct bitcask_segment **out);
+
+/* The segment of @index, below the count. */
+struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
+                                             uint32_t index);
+
+/*
+ * Try to map @size bytes of the open file, which may still be shorter. Without a
+ * mapping everything works too, only slower, so failure is not reported.
+ */
+void bitcask_segment_map(struct bitcask_segments *segments,
+                         struct bitcask_segment *segment, uint64_t size);
+
+/* The segment is not written any more: close its file, unless reading needs it. */
+void bitcask_segment_park(struct bitcask_segments *segments,
+                          struct bitcask_segment *segment);
+
+/* Where to find a record, and what it must be: as the keydir has it. */
+struct bitcask_record_key {
+    struct bitcask_slice key;
+    uint64_t offset;
+    uint64_t sequence;
+    uint32_t value_size;
+    bool expires;
+};
+
+/*
+ * Read the record of a put, with everything about it verified, and copy its value.
+ * @value may be NULL to read only header and key.
+ *
+ * BITCASK_CORRUPT: it is not there, whole; the detail names file and offset.
+ * BITCASK_NOT_FOUND: it has expired. After a failure @value is as it was.
+ */
+enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
+                                         struct bitcask_segment *segment,
+                                         const struct bitcask_record_key *wanted,
+                                         struct bitcask_buffer *value);
+
+/*
+ * Write the hint for the first @data_size bytes of the data, which have been synced.
+ * The data is read again, so that the hint says what the file has.
+ */
+enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments,
+                                               struct bitcask_segment *segment,
+                                               uint64_t data_size);
+
+/* Count a record that was appended or loaded. One thread at a time for a segment. */
+void bitcask_segment_count_record(struct bitcask_segment *segment, uint8_t kind,
+                                  uint64_t sequence);
+
+#endif
