@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+#include "bitcask/commit.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitcask/buffer.h"
+#include "bitcask/data_file.h"
+#include "bitcask/status.h"
+
+enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
+                                        struct bitcask_segments *segments,
+                                        const struct bitcask_commit_start *start,
+                                        const struct bitcask_commit_listener *listener,
+                                        uint64_t file_size_max)
+{
+    memset(commit, 0, sizeof *commit);
+    if (pthread_mutex_init(&commit->lock, NULL) != 0)
+        goto no_lock;
+    if (pthread_cond_init(&commit->sync_done, NULL) != 0) {
+        (void)pthread_mutex_destroy(&commit->lock);
+        goto no_lock;
+    }
+
+    commit->io = segments->io;
+    commit->directory = segments->directory;
+    commit->segments = segments;
+    commit->listener = *listener;
+    commit->file_size_max = file_size_max;
+    commit->active = start->active;
+    commit->last_sequence = start->last_sequence;
+    commit->synced_sequence = start->last_sequence;
+    commit->sealed_sequence = start->last_sequence;
+    commit->next_id = start->next_id;
+    if (start->active != NULL) {
+        uint64_t first = atomic_load(&start->active->first_sequence);
+
+        commit->synced_size = atomic_load(&start->active->data_size);
+        if (first != 0)
+            commit->sealed_sequence = first - 1;
+    }
+    return BITCASK_OK;
+
+no_lock:
+    memset(commit, 0, sizeof *commit);
+    return bitcask_fail_memory(sizeof *commit);
+}
+
+void bitcask_commit_release(struct bitcask_commit *commit)
+{
+    if (commit->io == NULL)
+        return;
+    free(commit->prepared);
+    (void)pthread_cond_destroy(&commit->sync_done);
+    (void)pthread_mutex_destroy(&commit->lock);
+    memset(commit, 0, sizeof *commit);
+}
+
+void bitcask_commit_abandon(struct bitcask_commit *commit)
+{
+    if (commit->io != NULL && pthread_mutex_trylock(&commit->lock) == 0)
+        free(commit->prepared);
+}
+
+static enum bitcask_status refuse(const struct bitcask_commit *commit)
+{
+    if (!atomic_load_explicit(&commit->failed, memory_order_relaxed))
+        return bitcask_fail_constant(BITCASK_FAILED,
+                                     "what an earlier write left behind could not be cut "
+                                     "off: close the cask and open it again to write; "
+                                     "reading and syncing go on");
+    return bitcask_fail_constant(BITCASK_FAILED,
+                                 "an earlier sync failed, so what the disk holds is not "
+                                 "known: close the cask and open it again to write; "
+                                 "reading goes on");
+}
+
+void bitcask_commit_set_failed(struct bitcask_commit *commit)
+{
+    atomic_store(&commit->failed, true);
+    atomic_store(&commit->closed, true);
+}
+
+enum bitcask_status bitcask_commit_check(struct bitcask_commit *commit)
+{
+    return atomic_load_explicit(&commit->closed, memory_order_relaxed) ? refuse(commit)
+                                                                       : BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
+                                                struct bitcask_segment *segment)
+{
+    struct bitcask_io *io = commit->io;
+    enum bitcask_status status = io->sync(io, segment->file);
+
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "sync %010" PRIu64 ".data", segment->id);
+    if (segment->name_synced)
+        return BITCASK_OK;
+    status = io->directory_sync(io, commit->directory);
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "sync the directory of %010" PRIu64 ".data",
+                                  segment->id);
+    segment->name_synced = true;
+    return BITCASK_OK;
+}
+
+/*
+ * Sync the active segment, with the lock given up meanwhile; nobody else syncs and
+ * nobody rotates, so the segment stays the active one and its file stays open.
+ */
+static enum bitcask_status sync_active(struct bitcask_commit *commit)
+{
+    struct bitcask_segment *segment = commit->active;
+    uint64_t sequence = commit->last_sequence;
+    uint64_t size = atomic_load(&segment->data_size);
+    uint64_t begun_ms = commit->io->monotonic_ms(commit->io);
+    enum bitcask_status status;
+
+    assert(!commit->syncing);
+    commit->syncing = true;
+    (void)pthread_mutex_unlock(&commit->lock);
+    status = bitcask_commit_sync_segment(commit, segment);
+    (void)pthread_mutex_lock(&commit->lock);
+    commit->syncing = false;
+
+    if (status == BITCASK_OK) {
+        commit->synced_sequence = sequence;
+        commit->synced_size = size;
+        commit->unsynced_since_ms = begun_ms; /* no earlier record is left out */
+    } else {
+        bitcask_commit_set_failed(commit);
+    }
+    (void)pthread_cond_broadcast(&commit->sync_done);
+    return status;
+}
+
+/* With the lock held: come back when everything up to @sequence is synced. */
+static enum bitcask_status wait_until_synced(struct bitcask_commit *commit,
+                                             uint64_t sequence)
+{
+    while (commit->synced_sequence < sequence) {
+        enum bitcask_status status;
+
+        if (commit->failed)
+            return refuse(commit);
+        if (commit->syncing) {
+            (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
+            continue;
+        }
+        status = sync_active(commit);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_wait(struct bitcask_commit *commit, uint64_t sequence)
+{
+    enum bitcask_status status;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    status = wait_until_synced(commit, sequence);
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+enum bitcask_status bitcask_commit_sync(struct bitcask_commit *commit)
+{
+    enum bitcask_status status;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    status = commit->failed ? refuse(commit)
+                            : wait_until_synced(commit, commit->last_sequence);
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+static uint64_t sync_due_ms(struct bitcask_commit *commit, uint64_t interval_ms)
+{
+    uint64_t now_ms, age_ms;
+
+    if (commit->failed || commit->synced_sequence == commit->last_sequence)
+        return UINT64_MAX;
+    now_ms = commit->io->monotonic_ms(commit->io);
+    age_ms = now_ms > commit->unsynced_since_ms ? now_ms - commit->unsynced_since_ms : 0;
+    return age_ms >= interval_ms ? 0 : interval_ms - age_ms;
+}
+
+uint64_t bitcask_commit_sync_due_ms(struct bitcask_commit *commit, uint64_t interval_ms)
+{
+    uint64_t due_ms;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    due_ms = sync_due_ms(commit, interval_ms);
+    (void)pthread_mutex_unlock(&commit->lock);
+    return due_ms;
+}
+
+enum bitcask_status bitcask_commit_sync_if_due(struct bitcask_commit *commit,
+                                               uint64_t interval_ms)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    if (sync_due_ms(commit, interval_ms) == 0)
+        status = wait_until_synced(commit, commit->last_sequence);
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+void bitcask_commit_sequences(struct bitcask_commit *commit, uint64_t *last,
+                              uint64_t *synced)
+{
+    (void)pthread_mutex_lock(&commit->lock);
+    *last = commit->last_sequence;
+    *synced = commit->synced_sequence;
+    (void)pthread_mutex_unlock(&commit->lock);
+}
+
+static bool must_rotate(const struct bitcask_commit *commit, uint64_t record_size)
+{
+    uint64_t data_size;
+
+    if (commit->active == NULL || commit->rotate_next)
+        return true;
+    data_size = atomic_load(&commit->active->data_size);
+    return data_size > BITCASK_FILE_HEADER_SIZE &&
+           data_size + record_size > commit->file_size_max;
+}
+
+/* With the lock held: an active segment that takes @record_size bytes. */
+static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t record_size)
+{
+    while (must_rotate(commit, record_size)) {
+        enum bitcask_status status;
+
+        if (commit->closed)
+            return refuse(commit);
+        if (commit->syncing) { /* its file must not be sealed under the sync */
+            (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
+            continue;
+        }
+        status = bitcask_commit_rotate(commit);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return commit->closed ? refuse(commit) : BITCASK_OK;
+}
+
+/*
+ * Write @parts at the end of the active segment. If that fails, what was written is
+ * cut off again: nobody has seen it, but recovery could take a later record that is
+ * written over it for its continuation.
+ */
+static enum bitcask_status write_parts(struct bitcask_commit *commit,
+                                       const struct bitcask_slice *parts,
+                                       size_t part_count)
+{
+    struct bitcask_segment *segment = commit->active;
+    uint64_t offset = atomic_load(&segment->data_size);
+    struct bitcask_io *io = commit->io;
+    enum bitcask_status status = io->write(io, segment->file, offset, parts, part_count);
+
+    if (status == BITCASK_OK)
+        return BITCASK_OK;
+    bitcask_fail_errno(status, "append to %010" PRIu64 ".data, offset %" PRIu64,
+                       segment->id, offset);
+    if (io->truncate(io, segment->file, offset) != BITCASK_OK)
+        atomic_store(&commit->closed, true);
+    return status;
+}
+
+static uint32_t unsynced_count(const struct bitcask_commit *commit)
+{
+    uint64_t count = commit->last_sequence - commit->synced_sequence;
+
+    return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+}
+
+/* The record or batch of @size bytes, @count in sequence, is written: it counts. */
+static void advance(struct bitcask_commit *commit, uint64_t size, uint64_t count)
+{
+    _Atomic uint64_t *data_size = &commit->active->data_size;
+    bool was_synced = commit->synced_sequence == commit->last_sequence;
+
+    atomic_store(data_size, atomic_load(data_size) + size);
+    commit->last_sequence += count;
+    commit->manifest_stale = true;
+    if (was_synced) {
+        commit->unsynced_since_ms = commit->io->monotonic_ms(commit->io);
+        commit->listener.unsynced(commit->listener.context);
+    }
+}
+
+void bitcask_pending_init(struct bitcask_pending *pending, enum bitcask_record_kind kind,
+                          struct bitcask_slice key, struct bitcask_slice value,
+                          uint64_t expiry_ms)
+{
+    struct bitcask_record *record = &pending->record;
+
+    assert(key.size > 0 && key.size <= BITCASK_KEY_SIZE_MAX);
+    assert(value.size <= BITCASK_VALUE_SIZE_MAX);
+
+    memset(record, 0, sizeof *record);
+    record->kind = (uint8_t)kind;
+    record->key_size = (uint16_t)key.size;
+    record->value_size = (uint32_t)value.size;
+    record->value_check = bitcask_value_check(value.data, value.size);
+    if (expiry_ms != 0) {
+        record->flags = BITCASK_RECORD_EXPIRES;
+        record->expiry_ms = expiry_ms;
+    }
+    pending->key = key;
+    pending->value = value;
+    pending->check = bitcask_record_begin(record, key.data, pending->prefix);
+}
+
+enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
+                                          struct bitcask_pending *pending)
+{
+    uint64_t size = bitcask_record_size(&pending->record);
+    struct bitcask_slice parts[3] = {
+        { pending->prefix, bitcask_record_prefix_size(&pending->record) },
+        pending->key,
+        pending->value,
+    };
+    enum bitcask_status status;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    status = make_room(commit, size);
+    if (status == BITCASK_OK) {
+        pending->segment = commit->active;
+        pending->offset = atomic_load(&commit->active->data_size);
+        pending->sequence = commit->last_sequence + 1;
+        bitcask_record_finish(pending->prefix, pending->check, pending->sequence,
+                              unsynced_count(commit), commit->active->salt,
+                              pending->offset);
+        status = write_parts(commit, parts, 3);
+    }
+    if (status == BITCASK_OK) {
+        advance(commit, size, 1);
+        bitcask_segment_count_record(pending->segment, pending->record.kind,
+                                     pending->sequence);
+    }
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+/* Put the parts together as they will lie behind the header of their batch. */
+static enum bitcask_status gather_parts(struct bitcask_buffer *payload,
+                                        struct bitcask_pending *parts, size_t count)
+{
+    uint64_t size = 0;
+    enum bitcask_status status;
+
+    for (size_t i = 0; i < count; i++) {
+        size += bitcask_record_size(&parts[i].record);
+        if (size > UINT32_MAX)
+            return bitcask_fail(BITCASK_TOO_BIG, "a batch of more than 4 GiB");
+    }
+    status = bitcask_buffer_reserve(payload, (size_t)size);
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+        status = bitcask_buffer_append(payload, parts[i].prefix,
+                                       bitcask_record_prefix_size(&parts[i].record));
+        if (status == BITCASK_OK)
+            status = bitcask_buffer_append(payload, parts[i].key.data, parts[i].key.size);
+        if (status == BITCASK_OK)
+            status =
+                bitcask_buffer_append(payload, parts[i].value.data, parts[i].value.size);
+    }
+    return status;
+}
+
+/* Now that the place of the batch is known, so are those of its parts. */
+static void finish_parts(const struct bitcask_commit *commit,
+                         struct bitcask_buffer *payload, struct bitcask_pending *parts,
+                         size_t count)
+{
+    uint8_t *bytes = payload->data;
+    uint64_t offset =
+        atomic_load(&commit->active->data_size) + BITCASK_RECORD_HEADER_SIZE;
+    uint64_t unsynced = commit->last_sequence - commit->synced_sequence;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t size = bitcask_record_size(&parts[i].record);
+        uint64_t part_unsynced = unsynced + i; /* its elder brothers are not either */
+
+        parts[i].segment = commit->active;
+        parts[i].offset = offset;
+        parts[i].sequence = commit->last_sequence + 1 + i;
+        bitcask_record_finish(bytes, parts[i].check, parts[i].sequence,
+                              part_unsynced > UINT32_MAX ? UINT32_MAX
+                                                         : (uint32_t)part_unsynced,
+                              commit->active->salt, offset);
+        bytes += size;
+        offset += size;
+    }
+}
+
+static enum bitcask_status write_batch(struct bitcask_commit *commit,
+                                       struct bitcask_buffer *payload,
+                                       struct bitcask_pending *parts, size_t count)
+{
+    struct bitcask_record batch = {
+        .kind = BITCASK_RECORD_BATCH,
+        .value_size = (uint32_t)payload->size,
+    };
+    uint8_t prefix[BITCASK_RECORD_PREFIX_MAX];
+    struct bitcask_slice slices[2] = {
+        { prefix, BITCASK_RECORD_HEADER_SIZE },
+        { payload->data, payload->size },
+    };
+    uint32_t check;
+    enum bitcask_status status;
+
+    finish_parts(commit, payload, parts, count);
+    batch.value_check = bitcask_value_check(payload->data, payload->size);
+    check = bitcask_record_begin(&batch, NULL, prefix);
+    bitcask_record_finish(prefix, check, commit->last_sequence + 1,
+                          unsynced_count(commit), commit->active->salt,
+                          atomic_load(&commit->active->data_size));
+
+    status = write_parts(commit, slices, 2);
+    if (status != BITCASK_OK) {
+        /* Whole parts may lie there, and could pass for records if the cut is lost. */
+        commit->rotate_next = true;
+        return status;
+    }
+    advance(commit, BITCASK_RECORD_HEADER_SIZE + payload->size, count);
+    for (size_t i = 0; i < count; i++)
+        bitcask_segment_count_record(commit->active, parts[i].record.kind,
+                                     parts[i].sequence);
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_append_batch(struct bitcask_commit *commit,
+                                                struct bitcask_pending *parts,
+                                                size_t count)
+{
+    struct bitcask_buffer payload = { 0 };
+    enum bitcask_status status;
+
+    assert(count > 0);
+    status = gather_parts(&payload, parts, count);
+    if (status == BITCASK_OK) {
+        (void)pthread_mutex_lock(&commit->lock);
+        status = make_room(commit, BITCASK_RECORD_HEADER_SIZE + payload.size);
+        if (status == BITCASK_OK)
+            status = write_batch(commit, &payload, parts, count);
+        (void)pthread_mutex_unlock(&commit->lock);
+    }
+    bitcask_buffer_release(&payload);
+    return status;
+}
+
+enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit)
+{
+    enum bitcask_status status = bitcask_commit_sync(commit);
+
+    if (status == BITCASK_OK && commit->manifest_stale)
+        status = bitcask_commit_write_manifest(commit);
+    if (status == BITCASK_OK)
+        commit->manifest_stale = false;
+    return status;
+}

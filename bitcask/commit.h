@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The append queue: gives records their order, writes them to the active segment,
+ * shares syncs among those who wait for them, and begins the next segment in time.
+ *
+ * One lock rules it all. Under it a record gets its sequence and place and is written
+ * whole, so that at any moment everything before the end of the active segment is
+ * filled, and "synced up to sequence s" says something about every earlier record. A
+ * sync runs without the lock, one at a time; who comes meanwhile waits for the next,
+ * which then covers all of them. A rotation waits for a running sync, syncs what it
+ * leaves, and so there is never unsynced data in more than one segment.
+ *
+ * Owns the segments' order and the MANIFEST; knows no keydir.
+ */
+#ifndef BITCASK_COMMIT_H
+#define BITCASK_COMMIT_H
+
+#include <pthread.h>
+
+#include "bitcask/manifest.h"
+#include "bitcask/segment.h"
+
+/* Told to whoever runs in the background; called with the append lock held. */
+struct bitcask_commit_listener {
+    /* There is something to sync, and there was not. */
+    void (*unsynced)(void *context);
+    /* @segment is sealed: it could do with a hint. */
+    void (*sealed)(struct bitcask_segment *segment, void *context);
+    /* How many keys are live: goes into the MANIFEST. */
+    uint64_t (*key_count)(void *context);
+    void *context;
+};
+
+struct bitcask_commit {
+    struct bitcask_io *io;
+    bitcask_file directory;
+    struct bitcask_segments *segments;
+    struct bitcask_commit_listener listener;
+    uint64_t file_size_max;
+
+    pthread_mutex_t lock;
+    pthread_cond_t sync_done;
+    struct bitcask_segment *active; /* NULL: the next append begins one */
+    bool rotate_next;               /* append nothing more to the active one */
+    bool syncing;                   /* a sync runs, without the lock */
+    _Atomic bool closed;            /* no more writes */
+    _Atomic bool failed;            /* because a sync failed: no more syncs either */
+    uint64_t last_sequence;         /* of the newest record */
+    uint64_t synced_sequence;       /* everything up to it survives power loss */
+    uint64_t synced_size;           /* of the active segment */
+    uint64_t sealed_sequence;       /* the last one in a sealed segment */
+    uint64_t unsynced_since_ms;     /* when the oldest unsynced record was appended */
+
+    /*
+     * Ids given out in the MANIFEST for segments to come, in order. Each session gives
+     * out its own: of those of an earlier one a file may have existed, and the MANIFEST
+     * that lists them may not be durable.
+     */
+    struct bitcask_manifest_segment *prepared;
+    size_t prepared_count;
+    size_t prepared_next;
+    uint64_t next_id;
+    bool manifest_stale; /* the MANIFEST on disk does not describe a clean end */
+};
+
+/* What recovery found; see the members of the same name. */
+struct bitcask_commit_start {
+    struct bitcask_segment *active; /* clean: go on with this one, open for writing */
+    uint64_t last_sequence;         /* all of it synced */
+    uint64_t next_id;
+};
+
+enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
+                                        struct bitcask_segments *segments,
+                                        const struct bitcask_commit_start *start,
+                                        const struct bitcask_commit_listener *listener,
+                                        uint64_t file_size_max);
+void bitcask_commit_release(struct bitcask_commit *commit);
+/* The same in a child made by fork(); see bitcask_keydir_abandon(). */
+void bitcask_commit_abandon(struct bitcask_commit *commit);
+
+/* A put or tombstone on its way: all that can be done before its place is known. */
+struct bitcask_pending {
+    struct bitcask_record record;
+    struct bitcask_slice key;
+    struct bitcask_slice value;
+    uint8_t prefix[BITCASK_RECORD_PREFIX_MAX];
+    uint32_t check;
+
+    /* Set by append. */
+    struct bitcask_segment *segment;
+    uint64_t offset;
+    uint64_t sequence;
+};
+
+/* Fill @pending, which borrows key and value. @expiry_ms 0: none. Sizes are checked. */
+void bitcask_pending_init(struct bitcask_pending *pending, enum bitcask_record_kind kind,
+                          struct bitcask_slice key, struct bitcask_slice value,
+                          uint64_t expiry_ms);
+
+/*
+ * Append one record. After a failure the segment ends where it did, and the sequence
+ * number goes to the next; only BITCASK_IO, NO_SPACE and FAILED may leave bytes.
+ */
+enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
+                                          struct bitcask_pending *pending);
+
+/*
+ * Append @count records as one batch, all or nothing after a crash. BITCASK_TOO_BIG:
+ * more than 4 GiB in all. BITCASK_NO_MEMORY: the batch is put together in memory.
+ */
+enum bitcask_status bitcask_commit_append_batch(struct bitcask_commit *commit,
+                                                struct bitcask_pending *parts,
+                                                size_t count);
+
+/*
+ * Return when everything up to @sequence is synced. Whoever ran the sync that failed
+ * gets its status, everybody else BITCASK_FAILED.
+ */
+enum bitcask_status bitcask_commit_wait(struct bitcask_commit *commit, uint64_t sequence);
+
+/* Sync everything appended before the call. */
+enum bitcask_status bitcask_commit_sync(struct bitcask_commit *commit);
+
+/* Sync if something has been unsynced for @interval_ms. */
+enum bitcask_status bitcask_commit_sync_if_due(struct bitcask_commit *commit,
+                                               uint64_t interval_ms);
+
+/*
+ * How long until something has been unsynced for @interval_ms: 0 for now, UINT64_MAX
+ * for nothing is, or no sync will help any more.
+ */
+uint64_t bitcask_commit_sync_due_ms(struct bitcask_commit *commit, uint64_t interval_ms);
+
+/* BITCASK_OK, or BITCASK_FAILED with its detail. */
+enum bitcask_status bitcask_commit_check(struct bitcask_commit *commit);
+
+/* The newest sequence, and the newest that is synced. */
+void bitcask_commit_sequences(struct bitcask_commit *commit, uint64_t *last,
+                              uint64_t *synced);
+
+/*
+ * Write a MANIFEST that describes things as they are and gives out ids for segments to
+ * come. Nobody else may use @commit meanwhile.
+ */
+enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit);
+
+/*
+ * The clean end: sync, and write the MANIFEST unless it says so already. Nothing may
+ * be appended afterwards.
+ */
+enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit);
+
+/*
+ * Between commit.c and rotate.c, with the append lock held.
+ *
+ * sync_segment: sync the file, and its name in the directory if that is still to do.
+ *
+ * rotate: seal the active segment, if there is one, and begin the next. The lock is
+ * kept all the time, since whoever wants to append needs the new segment anyway. After
+ * a failure the active segment is still the active one.
+ *
+ * set_failed: a sync has failed, and with it all writing ends.
+ *
+ * write_manifest: describe things as they are; all of the active segment is synced.
+ */
+enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
+                                                struct bitcask_segment *segment);
+enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit);
+void bitcask_commit_set_failed(struct bitcask_commit *commit);
+enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit);
+
+#endif

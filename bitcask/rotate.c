@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of the append queue that goes from one segment to the next, and keeps the
+ * MANIFEST true.
+ */
+#include <stdlib.h>
+
+#include "bitcask/commit.h"
+#include "bitcask/data_file.h"
+#include "bitcask/status.h"
+
+/*
+ * Ids prepared by one MANIFEST: few for a small cask, and in proportion for a large
+ * one, so that building one of 20,000 files writes a few dozen of them.
+ */
+enum {
+    PREPARE_COUNT_MIN = 4,
+    PREPARE_SHARE = 4
+};
+
+static int compare_ids(const void *left, const void *right)
+{
+    uint64_t a = ((const struct bitcask_manifest_segment *)left)->id;
+    uint64_t b = ((const struct bitcask_manifest_segment *)right)->id;
+
+    return a < b ? -1 : a > b;
+}
+
+/* The segments as they are now, and the ids in @prepared, as a manifest. */
+static enum bitcask_status build_manifest(struct bitcask_commit *commit,
+                                          struct bitcask_manifest *manifest,
+                                          const struct bitcask_manifest_segment *prepared,
+                                          size_t prepared_count)
+{
+    uint32_t count = atomic_load(&commit->segments->count);
+    size_t total = count + prepared_count;
+
+    manifest->segments = malloc((total > 0 ? total : 1) * sizeof *manifest->segments);
+    if (manifest->segments == NULL)
+        return bitcask_fail_memory(total * sizeof *manifest->segments);
+    manifest->segment_capacity = total;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
+        struct bitcask_manifest_segment line = {
+            .state = BITCASK_MANIFEST_SEALED,
+            .id = segment->id,
+            .salt = segment->salt,
+            .size = atomic_load(&segment->data_size),
+            .first_sequence = atomic_load(&segment->first_sequence),
+            .last_sequence = atomic_load(&segment->last_sequence),
+        };
+
+        if (line.size == 0) /* gone in recovery */
+            continue;
+        if (!atomic_load(&segment->sealed)) {
+            /* Just begun, it may still vanish with the power: then it is not missed. */
+            line.state =
+                segment->name_synced ? BITCASK_MANIFEST_OPEN : BITCASK_MANIFEST_PREPARED;
+            line.size = segment->name_synced ? commit->synced_size : 0;
+            line.first_sequence = 0;
+            line.last_sequence = segment->name_synced ? commit->synced_sequence : 0;
+        }
+        manifest->segments[manifest->segment_count++] = line;
+    }
+    for (size_t i = 0; i < prepared_count; i++)
+        manifest->segments[manifest->segment_count++] = prepared[i];
+    qsort(manifest->segments, manifest->segment_count, sizeof *manifest->segments,
+          compare_ids);
+    manifest->next_id = commit->next_id;
+    manifest->sequence = commit->sealed_sequence;
+    manifest->key_count = commit->listener.key_count(commit->listener.context);
+    return BITCASK_OK;
+}
+
+/* Write the MANIFEST with the ids in @prepared. A failed sync ends all writing. */
+static enum bitcask_status write_manifest(struct bitcask_commit *commit,
+                                          const struct bitcask_manifest_segment *prepared,
+                                          size_t prepared_count)
+{
+    struct bitcask_manifest manifest;
+    bool switched = false;
+    enum bitcask_status status;
+
+    bitcask_manifest_init(&manifest);
+    status = build_manifest(commit, &manifest, prepared, prepared_count);
+    if (status == BITCASK_OK)
+        status =
+            bitcask_manifest_write(&manifest, commit->io, commit->directory, &switched);
+    bitcask_manifest_release(&manifest);
+
+    /* Neither list can be built upon: it is not known which one will be found. */
+    if (status != BITCASK_OK && switched)
+        bitcask_commit_set_failed(commit);
+    return status;
+}
+
+enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit)
+{
+    size_t count = commit->prepared_count - commit->prepared_next;
+
+    return write_manifest(
+        commit, count > 0 ? &commit->prepared[commit->prepared_next] : NULL, count);
+}
+
+enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
+{
+    uint64_t first_id = commit->next_id;
+    size_t count =
+        PREPARE_COUNT_MIN + atomic_load(&commit->segments->count) / PREPARE_SHARE;
+    struct bitcask_manifest_segment *prepared = calloc(count, sizeof *prepared);
+    enum bitcask_status status = BITCASK_OK;
+
+    if (prepared == NULL)
+        return bitcask_fail_memory(count * sizeof *prepared);
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+        prepared[i].state = BITCASK_MANIFEST_PREPARED;
+        prepared[i].id = first_id + i;
+        status =
+            commit->io->random(commit->io, &prepared[i].salt, sizeof prepared[i].salt);
+        if (status != BITCASK_OK)
+            bitcask_fail_errno(status, "get random bytes for a salt");
+    }
+    if (status == BITCASK_OK) {
+        commit->next_id = first_id + count;
+        status = write_manifest(commit, prepared, count);
+    }
+    if (status != BITCASK_OK) {
+        commit->next_id = first_id;
+        free(prepared);
+        return status;
+    }
+    free(commit->prepared);
+    commit->prepared = prepared;
+    commit->prepared_count = count;
+    commit->prepared_next = 0;
+    return BITCASK_OK;
+}
+
+/* Create the file of the next prepared id. */
+static enum bitcask_status create_segment(struct bitcask_commit *commit,
+                                          struct bitcask_segment **out)
+{
+    const struct bitcask_manifest_segment *next =
+        &commit->prepared[commit->prepared_next];
+    struct bitcask_io *io = commit->io;
+    struct bitcask_file_header header = {
+        .segment_id = next->id,
+        .salt = next->salt,
+        .created_ms = io->wall_ms(io),
+    };
+    bitcask_file file = BITCASK_NO_FILE;
+    enum bitcask_status status;
+
+    status = bitcask_data_file_create(io, commit->directory, &header, &file);
+    if (status != BITCASK_OK)
+        return status;
+    status = bitcask_segments_add(commit->segments, next->id, next->salt, file, out);
+    if (status != BITCASK_OK) { /* the next attempt empties the file */
+        io->close(io, file);
+        return status;
+    }
+    atomic_store(&(*out)->data_size, BITCASK_FILE_HEADER_SIZE);
+    bitcask_segment_map(commit->segments, *out, commit->file_size_max);
+    commit->prepared_next++;
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit)
+{
+    struct bitcask_segment *old = commit->active;
+    struct bitcask_segment *next = NULL;
+    enum bitcask_status status;
+
+    if (old != NULL &&
+        (commit->synced_sequence < commit->last_sequence || !old->name_synced)) {
+        status = bitcask_commit_sync_segment(commit, old);
+        if (status != BITCASK_OK) {
+            bitcask_commit_set_failed(commit);
+            return status;
+        }
+        commit->synced_sequence = commit->last_sequence;
+        commit->synced_size = atomic_load(&old->data_size);
+        (void)pthread_cond_broadcast(&commit->sync_done);
+    }
+    if (commit->prepared_next == commit->prepared_count) {
+        status = bitcask_commit_prepare(commit);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    status = create_segment(commit, &next);
+    if (status != BITCASK_OK)
+        return status;
+
+    if (old != NULL) {
+        atomic_store(&old->sealed, true);
+        bitcask_segment_park(commit->segments, old);
+        commit->sealed_sequence = commit->last_sequence;
+        commit->listener.sealed(old, commit->listener.context);
+    }
+    commit->active = next;
+    commit->synced_size = 0; /* not even the header is */
+    commit->rotate_next = false;
+    return BITCASK_OK;
+}
