@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "bitcask/background.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/*
+ * A sync is begun a little before it is due, since a thread that sleeps is never
+ * woken in time to the millisecond.
+ */
+static uint64_t early_ms(uint64_t interval_ms)
+{
+    return interval_ms - interval_ms / 8;
+}
+
+/* Wait to be woken, or for @due_ms. */
+static void wait_to_sync(struct bitcask_background *background, uint64_t due_ms)
+{
+    struct timespec until;
+
+    if (due_ms == UINT64_MAX) {
+        (void)pthread_cond_wait(&background->sync_wake, &background->lock);
+        return;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(due_ms / 1000);
+    until.tv_nsec += (long)(due_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(&background->sync_wake, &background->lock, &until);
+}
+
+/*
+ * The append lock is never taken with ours held: those who hold it wake us. A failed
+ * sync is remembered by the append queue and told to the next writer.
+ */
+static void *run_syncs(void *context)
+{
+    struct bitcask_background *background = context;
+
+    (void)pthread_mutex_lock(&background->lock);
+    while (!background->stop) {
+        uint64_t due_ms;
+
+        background->unsynced = false;
+        (void)pthread_mutex_unlock(&background->lock);
+        due_ms = bitcask_commit_sync_due_ms(background->commit,
+                                            early_ms(background->interval_ms));
+        if (due_ms == 0)
+            (void)bitcask_commit_sync(background->commit);
+        (void)pthread_mutex_lock(&background->lock);
+        if (due_ms > 0 && !background->stop &&
+            !(due_ms == UINT64_MAX && background->unsynced))
+            wait_to_sync(background, due_ms);
+    }
+    (void)pthread_mutex_unlock(&background->lock);
+    return NULL;
+}
+
+/*
+ * A hint that cannot be written is no reason to say anything: the next open scans, and
+ * whoever then writes the cask tries again.
+ */
+static void write_next_hint(struct bitcask_background *background)
+{
+    struct bitcask_segment *segment = background->hint_queue[0];
+
+    background->hint_count--;
+    memmove(background->hint_queue, background->hint_queue + 1,
+            background->hint_count * sizeof(struct bitcask_segment *));
+    (void)pthread_mutex_unlock(&background->lock);
+    (void)bitcask_segment_write_hint(background->segments, segment,
+                                     atomic_load(&segment->data_size));
+    (void)pthread_mutex_lock(&background->lock);
+}
+
+static void *run_hints(void *context)
+{
+    struct bitcask_background *background = context;
+
+    (void)pthread_mutex_lock(&background->lock);
+    while (!background->stop) {
+        if (background->hint_count > 0)
+            write_next_hint(background);
+        else
+            (void)pthread_cond_wait(&background->hint_wake, &background->lock);
+    }
+    (void)pthread_mutex_unlock(&background->lock);
+    return NULL;
+}
+
+static bool init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    bool ready;
+
+    if (pthread_condattr_init(&attributes) != 0)
+        return false;
+    ready = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+            pthread_cond_init(condition, &attributes) == 0;
+    (void)pthread_condattr_destroy(&attributes);
+    return ready;
+}
+
+static bool init_locks(struct bitcask_background *background)
+{
+    if (pthread_mutex_init(&background->lock, NULL) != 0)
+        return false;
+    if (init_condition(&background->sync_wake)) {
+        if (init_condition(&background->hint_wake))
+            return true;
+        (void)pthread_cond_destroy(&background->sync_wake);
+    }
+    (void)pthread_mutex_destroy(&background->lock);
+    return false;
+}
+
+void bitcask_background_start(struct bitcask_background *background,
+                              struct bitcask_commit *commit,
+                              struct bitcask_segments *segments, uint64_t interval_ms,
+                              bool use_threads)
+{
+    sigset_t all, before;
+
+    background->commit = commit;
+    background->segments = segments;
+    background->interval_ms = interval_ms;
+    background->ready = use_threads && init_locks(background);
+    if (!background->ready)
+        return;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    background->syncs = interval_ms > 0 && pthread_create(&background->sync_thread, NULL,
+                                                          run_syncs, background) == 0;
+    background->hints =
+        pthread_create(&background->hint_thread, NULL, run_hints, background) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void bitcask_background_stop(struct bitcask_background *background)
+{
+    if (!background->ready)
+        return;
+    (void)pthread_mutex_lock(&background->lock);
+    background->stop = true;
+    (void)pthread_cond_signal(&background->sync_wake);
+    (void)pthread_cond_signal(&background->hint_wake);
+    (void)pthread_mutex_unlock(&background->lock);
+    if (background->syncs)
+        (void)pthread_join(background->sync_thread, NULL);
+    if (background->hints)
+        (void)pthread_join(background->hint_thread, NULL);
+    background->syncs = false;
+    background->hints = false;
+
+    (void)pthread_mutex_lock(&background->lock);
+    while (background->hint_count > 0)
+        write_next_hint(background);
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
+void bitcask_background_release(struct bitcask_background *background)
+{
+    if (background->ready) {
+        (void)pthread_cond_destroy(&background->sync_wake);
+        (void)pthread_cond_destroy(&background->hint_wake);
+        (void)pthread_mutex_destroy(&background->lock);
+    }
+    free(background->hint_queue);
+    memset(background, 0, sizeof *background);
+}
+
+void bitcask_background_abandon(struct bitcask_background *background)
+{
+    if (background->ready && pthread_mutex_trylock(&background->lock) == 0)
+        free(background->hint_queue);
+}
+
+void bitcask_background_unsynced(struct bitcask_background *background)
+{
+    if (!background->syncs)
+        return;
+    (void)pthread_mutex_lock(&background->lock);
+    background->unsynced = true;
+    (void)pthread_cond_signal(&background->sync_wake);
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
+/* Without memory for the queue a segment goes without its hint. */
+static void enqueue(struct bitcask_background *background,
+                    struct bitcask_segment *segment)
+{
+    if (background->hint_count == background->hint_capacity) {
+        size_t capacity =
+            background->hint_capacity > 0 ? 2 * background->hint_capacity : 16;
+        struct bitcask_segment **grown =
+            realloc(background->hint_queue, capacity * sizeof(struct bitcask_segment *));
+
+        if (grown == NULL)
+            return;
+        background->hint_queue = grown;
+        background->hint_capacity = capacity;
+    }
+    background->hint_queue[background->hint_count++] = segment;
+}
+
+void bitcask_background_hint(struct bitcask_background *background,
+                             struct bitcask_segment *segment)
+{
+    if (!background->hints) {
+        (void)bitcask_segment_write_hint(background->segments, segment,
+                                         atomic_load(&segment->data_size));
+        return;
+    }
+    (void)pthread_mutex_lock(&background->lock);
+    enqueue(background, segment);
+    (void)pthread_cond_signal(&background->hint_wake);
+    (void)pthread_mutex_unlock(&background->lock);
+}

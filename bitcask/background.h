@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two threads that a cask may have: one begins syncs in time, the other writes the
+ * hints of segments when they are sealed, which may take long and must not make a sync
+ * late. Without them, by option or because no thread could be had, the callers do the
+ * same.
+ */
+#ifndef BITCASK_BACKGROUND_H
+#define BITCASK_BACKGROUND_H
+
+#include <pthread.h>
+
+#include "bitcask/bitcask.h"
+#include "bitcask/commit.h"
+
+struct bitcask_background {
+    struct bitcask_commit *commit;
+    struct bitcask_segments *segments;
+    uint64_t interval_ms; /* between syncs; 0: none are asked for */
+
+    pthread_mutex_t lock;
+    pthread_cond_t sync_wake;
+    pthread_cond_t hint_wake;
+    bool ready; /* the three exist */
+    pthread_t sync_thread;
+    pthread_t hint_thread;
+    bool syncs; /* sync_thread exists */
+    bool hints; /* hint_thread exists */
+    bool stop;
+    bool unsynced; /* somebody has appended since sync_thread last looked */
+    struct bitcask_segment **hint_queue;
+    size_t hint_count;
+    size_t hint_capacity;
+};
+
+/*
+ * Prepare, and with @use_threads try to start them; all signals are blocked in them.
+ * Where no thread can be had, none is needed.
+ */
+void bitcask_background_start(struct bitcask_background *background,
+                              struct bitcask_commit *commit,
+                              struct bitcask_segments *segments, uint64_t interval_ms,
+                              bool use_threads);
+
+/* Stop after what they are doing, then write the hints that are still due. */
+void bitcask_background_stop(struct bitcask_background *background);
+
+/* Free memory, after stop. */
+void bitcask_background_release(struct bitcask_background *background);
+
+/* The same in a child made by fork(), where the threads do not exist. */
+void bitcask_background_abandon(struct bitcask_background *background);
+
+/* There is something to sync. */
+void bitcask_background_unsynced(struct bitcask_background *background);
+
+/* Write the hint of @segment: soon, or now without a thread. */
+void bitcask_background_hint(struct bitcask_background *background,
+                             struct bitcask_segment *segment);
+
+#endif

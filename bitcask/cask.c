@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "bitcask/cask.h"
+
+#include <pthread.h>
+
+#include "bitcask/status.h"
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static _Atomic unsigned long fork_count;
+
+static void count_fork(void)
+{
+    atomic_fetch_add(&fork_count, 1);
+}
+
+static void watch_forks(void)
+{
+    /* Out of memory here only means that a misuse is not found out. */
+    (void)pthread_atfork(NULL, NULL, count_fork);
+}
+
+unsigned long bitcask_fork_count(void)
+{
+    (void)pthread_once(&fork_once, watch_forks);
+    return atomic_load_explicit(&fork_count, memory_order_relaxed);
+}
+
+enum bitcask_status bitcask_cask_check(const struct bitcask *cask)
+{
+    if (cask == NULL)
+        return bitcask_fail_constant(BITCASK_MISUSE, "the cask is NULL");
+    if (cask->fork_count != atomic_load_explicit(&fork_count, memory_order_relaxed))
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "this process was forked after the cask was opened: "
+                                     "open it again here, once the parent has closed it");
+    return BITCASK_OK;
+}
+
+uint64_t bitcask_place_record_size(const struct bitcask_place *place, size_t key_size)
+{
+    uint64_t prefix_size = (place->flags & BITCASK_PLACE_EXPIRES) != 0
+                               ? BITCASK_RECORD_PREFIX_MAX
+                               : BITCASK_RECORD_HEADER_SIZE;
+
+    return prefix_size + key_size + place->value_size;
+}
+
+void bitcask_cask_count_live(struct bitcask *cask, const struct bitcask_place *place,
+                             size_t key_size)
+{
+    struct bitcask_segment *segment =
+        bitcask_segments_get(&cask->segments, place->segment);
+
+    atomic_fetch_add_explicit(&segment->live_size,
+                              bitcask_place_record_size(place, key_size),
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&segment->live_count, 1, memory_order_relaxed);
+}
+
+void bitcask_cask_count_dead(struct bitcask *cask, const struct bitcask_place *place,
+                             size_t key_size)
+{
+    struct bitcask_segment *segment =
+        bitcask_segments_get(&cask->segments, place->segment);
+
+    atomic_fetch_sub_explicit(&segment->live_size,
+                              bitcask_place_record_size(place, key_size),
+                              memory_order_relaxed);
+    atomic_fetch_sub_explicit(&segment->live_count, 1, memory_order_relaxed);
+}
+
+enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice key,
+                                      const struct bitcask_place *place,
+                                      struct bitcask_buffer *value)
+{
+    struct bitcask_record_key wanted = {
+        .key = key,
+        .offset = place->offset,
+        .sequence = place->sequence,
+        .value_size = place->value_size,
+        .expires = (place->flags & BITCASK_PLACE_EXPIRES) != 0,
+    };
+
+    return bitcask_segment_read(&cask->segments,
+                                bitcask_segments_get(&cask->segments, place->segment),
+                                &wanted, value);
+}
+
+enum bitcask_status bitcask_cask_begin_write(struct bitcask *cask)
+{
+    enum bitcask_status status = bitcask_cask_check(cask);
+
+    if (status != BITCASK_OK)
+        return status;
+    if (cask->options.read_only)
+        return bitcask_fail_constant(BITCASK_READ_ONLY, "the cask was opened read-only");
+    status = bitcask_commit_check(&cask->commit);
+    if (status == BITCASK_OK && cask->options.sync == BITCASK_SYNC_INTERVAL &&
+        !cask->background.syncs)
+        status =
+            bitcask_commit_sync_if_due(&cask->commit, cask->options.sync_interval_ms);
+    return status;
+}
+
+enum bitcask_status bitcask_cask_end_write(struct bitcask *cask, uint64_t sequence)
+{
+    if (cask->options.sync == BITCASK_SYNC_ALWAYS)
+        return bitcask_commit_wait(&cask->commit, sequence);
+    return BITCASK_OK;
+}
+
+struct bitcask_place bitcask_pending_place(const struct bitcask_pending *pending)
+{
+    struct bitcask_place place = {
+        .sequence = pending->sequence,
+        .offset = pending->offset,
+        .segment = pending->segment->index,
+        .value_size = pending->record.value_size,
+    };
+
+    if ((pending->record.flags & BITCASK_RECORD_EXPIRES) != 0)
+        place.flags = BITCASK_PLACE_EXPIRES;
+    return place;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recovery: where does the history end?
+ *
+ * The segments that were not sealed form a chain, in order of id. Their records are
+ * accepted while each carries the sequence after the one before, within and across
+ * files: a missing record is then found however well the bytes behind it look. What
+ * comes at the first record that is not acceptable is either
+ *
+ *     damage       something proves that the record had been synced, or
+ *     a torn tail  nothing does, so nobody was told that it was safe.
+ *
+ * Proofs, each good for all records up to some sequence: the size in the MANIFEST, a
+ * valid hint, and every later record with an intact header, wherever it lies: it says
+ * how many before it were not known to be synced when it was written.
+ *
+ * Damage is reported. A torn tail is cut, with everything behind it in later files.
+ * What is kept but not proven may exist in the page cache alone, after a sync that
+ * failed: it is written again, the same bytes, and synced, before anything is built
+ * upon it.
+ */
+
+#ifndef BITCASK_CHAIN_H
+#define BITCASK_CHAIN_H
+
+#include "bitcask/cask.h"
+
+/* One segment of the chain. */
+struct bitcask_link {
+    struct bitcask_manifest_segment line; /* open or prepared */
+    struct bitcask_segment *segment;      /* NULL: no file, or none worth keeping */
+    bool exists;
+    bool torn_header;     /* the file has no header to go by */
+    uint64_t file_size;   /* when it was looked at */
+    uint64_t kept_size;   /* what of it is accepted */
+    uint64_t proven_size; /* what is known to be synced, from MANIFEST or hint */
+};
+
+struct bitcask_chain {
+    struct bitcask *cask;
+    struct bitcask_loader loader;
+    struct bitcask_link *links;
+    size_t count;
+    uint64_t sequence;     /* of the last record accepted */
+    uint64_t proven;       /* the highest that is known to be synced */
+    size_t end;            /* the link where the history ends, or count */
+    uint64_t highest_sane; /* no record on disk can have a sequence above */
+};
+
+/* Whether the segment of @link stays. One without a record has nothing to say. */
+bool bitcask_chain_keeps(const struct bitcask_chain *chain,
+                         const struct bitcask_link *link);
+
+/* After a crash: what is kept is made durable, the rest is removed. */
+enum bitcask_status bitcask_chain_mend(struct bitcask_chain *chain);
+
+/* Cut what lies behind the end of sealed segments: it was never ours. */
+enum bitcask_status bitcask_chain_cut_sealed(struct bitcask *cask);
+
+#endif

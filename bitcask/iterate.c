@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Iteration. The keydir is walked a few buckets at a time; what they hold is copied
+ * under the read lock and handed out without it.
+ *
+ * Unsorted, a copied key comes with the place that it had at that moment, and its
+ * value is read from there: no second look-up, and a value that it held meanwhile.
+ * Sorted, all keys are copied first and looked up again when their turn comes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitcask/buffer.h"
+#include "bitcask/cask.h"
+#include "bitcask/check.h"
+#include "bitcask/status.h"
+
+/* A key that waits for its turn. */
+struct waiting {
+    size_t key_offset; /* in the keys buffer */
+    size_t key_size;
+    struct bitcask_place place;
+};
+
+/* Sorted, where memory counts: 24 bytes a key. */
+struct sorted_key {
+    uint64_t prefix; /* the first eight bytes as a number: decides most comparisons */
+    union {
+        size_t offset;        /* in the keys buffer, while that grows */
+        const uint8_t *bytes; /* in the keys buffer, once it is complete */
+    } key;
+    uint32_t size;
+};
+
+struct bitcask_iterator {
+    struct bitcask *cask;
+    bool keys_only;
+    bool sorted;
+    bool collected; /* sorted: all keys have been copied */
+    struct bitcask_buffer prefix;
+    struct bitcask_buffer from;
+    struct bitcask_buffer to;
+
+    struct bitcask_keydir_cursor cursor;
+    struct bitcask_buffer keys;    /* the bytes of all waiting keys */
+    struct bitcask_buffer waiting; /* of struct waiting, or struct sorted_key */
+    size_t next;                   /* the next one to hand out */
+    struct bitcask_buffer value;
+};
+
+static enum bitcask_status copy_slice(struct bitcask_buffer *buffer,
+                                      struct bitcask_slice slice)
+{
+    if (slice.size > 0 && slice.data == NULL)
+        return bitcask_fail_constant(BITCASK_MISUSE, "a bound of the iteration is NULL");
+    return bitcask_buffer_append(buffer, slice.data, slice.size);
+}
+
+static bool reserved_is_zero(const struct bitcask_iterator_options *options)
+{
+    bool zero = true;
+
+    for (size_t i = 0; i < sizeof options->reserved_flags; i++)
+        zero = zero && !options->reserved_flags[i];
+    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+        zero = zero && options->reserved[i] == 0;
+    return zero;
+}
+
+enum bitcask_status bitcask_iterator_open(struct bitcask *cask,
+                                          const struct bitcask_iterator_options *options,
+                                          struct bitcask_iterator **out)
+{
+    const struct bitcask_iterator_options defaults = { 0 };
+    struct bitcask_iterator *iterator;
+    enum bitcask_status status = bitcask_cask_check(cask);
+
+    if (out == NULL)
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "the place for the iterator is NULL");
+    *out = NULL;
+    if (status != BITCASK_OK)
+        return status;
+    if (options == NULL)
+        options = &defaults;
+    if (!reserved_is_zero(options))
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "reserved space in the iterator's options is not "
+                                     "zero: initialise the whole struct with { 0 }");
+
+    iterator = calloc(1, sizeof *iterator);
+    if (iterator == NULL)
+        return bitcask_fail_memory(sizeof *iterator);
+    iterator->cask = cask;
+    iterator->keys_only = options->keys_only;
+    iterator->sorted = options->sorted;
+    status = copy_slice(&iterator->prefix, options->prefix);
+    if (status == BITCASK_OK)
+        status = copy_slice(&iterator->from, options->from);
+    if (status == BITCASK_OK)
+        status = copy_slice(&iterator->to, options->to);
+    if (status != BITCASK_OK) {
+        bitcask_iterator_close(iterator);
+        return status;
+    }
+    *out = iterator;
+    return BITCASK_OK;
+}
+
+void bitcask_iterator_close(struct bitcask_iterator *iterator)
+{
+    if (iterator == NULL)
+        return;
+    bitcask_buffer_release(&iterator->prefix);
+    bitcask_buffer_release(&iterator->from);
+    bitcask_buffer_release(&iterator->to);
+    bitcask_buffer_release(&iterator->keys);
+    bitcask_buffer_release(&iterator->waiting);
+    bitcask_buffer_release(&iterator->value);
+    free(iterator);
+}
+
+/* By unsigned bytes, a shorter key before its extensions. */
+static int compare_bytes(const void *left, size_t left_size, const void *right,
+                         size_t right_size)
+{
+    size_t size = left_size < right_size ? left_size : right_size;
+    int order = size > 0 ? memcmp(left, right, size) : 0;
+
+    if (order != 0)
+        return order;
+    return left_size < right_size ? -1 : left_size > right_size;
+}
+
+static bool is_selected(const struct bitcask_iterator *iterator, struct bitcask_slice key)
+{
+    const struct bitcask_buffer *prefix = &iterator->prefix;
+    const struct bitcask_buffer *from = &iterator->from;
+    const struct bitcask_buffer *to = &iterator->to;
+
+    if (prefix->size > 0 &&
+        (key.size < prefix->size || memcmp(key.data, prefix->data, prefix->size) != 0))
+        return false;
+    if (from->size > 0 && compare_bytes(key.data, key.size, from->data, from->size) < 0)
+        return false;
+    return to->size == 0 || compare_bytes(key.data, key.size, to->data, to->size) < 0;
+}
+
+static enum bitcask_status wait_unsorted(struct bitcask_slice key,
+                                         const struct bitcask_place *place, void *context)
+{
+    struct bitcask_iterator *iterator = context;
+    struct waiting waiting = { iterator->keys.size, key.size, *place };
+    enum bitcask_status status;
+
+    if (!is_selected(iterator, key))
+        return BITCASK_OK;
+    status = bitcask_buffer_append(&iterator->keys, key.data, key.size);
+    if (status == BITCASK_OK)
+        status = bitcask_buffer_append(&iterator->waiting, &waiting, sizeof waiting);
+    return status;
+}
+
+static uint64_t number_of_prefix(struct bitcask_slice key)
+{
+    const uint8_t *bytes = key.data;
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        number = number << 8 | (i < key.size ? bytes[i] : 0);
+    return number;
+}
+
+static enum bitcask_status wait_sorted(struct bitcask_slice key,
+                                       const struct bitcask_place *place, void *context)
+{
+    struct bitcask_iterator *iterator = context;
+    struct sorted_key sorted = { .prefix = number_of_prefix(key),
+                                 .key.offset = iterator->keys.size,
+                                 .size = (uint32_t)key.size };
+    enum bitcask_status status;
+
+    (void)place;
+    if (!is_selected(iterator, key))
+        return BITCASK_OK;
+    status = bitcask_buffer_append(&iterator->keys, key.data, key.size);
+    if (status == BITCASK_OK)
+        status = bitcask_buffer_append(&iterator->waiting, &sorted, sizeof sorted);
+    return status;
+}
+
+/* Copy the next few keys. BITCASK_NOT_FOUND: there are none. */
+static enum bitcask_status collect_some(struct bitcask_iterator *iterator)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    iterator->next = 0;
+    iterator->keys.size = 0;
+    iterator->waiting.size = 0;
+    while (status == BITCASK_OK && iterator->waiting.size == 0)
+        status = bitcask_keydir_walk(iterator->cask->keydir, &iterator->cursor,
+                                     wait_unsorted, iterator);
+    if (status != BITCASK_OK) /* the walk will come by here again */
+        iterator->waiting.size = 0;
+    return status;
+}
+
+static int compare_sorted(const void *left, const void *right)
+{
+    const struct sorted_key *a = left;
+    const struct sorted_key *b = right;
+
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    return compare_bytes(a->key.bytes, a->size, b->key.bytes, b->size);
+}
+
+/* Copy all keys and bring them into order. */
+static enum bitcask_status collect_all(struct bitcask_iterator *iterator)
+{
+    struct sorted_key *sorted;
+    size_t count;
+    enum bitcask_status status = BITCASK_OK;
+
+    iterator->cursor = (struct bitcask_keydir_cursor){ 0, 0 };
+    iterator->keys.size = 0;
+    iterator->waiting.size = 0;
+    while (status == BITCASK_OK) {
+        size_t keys_size = iterator->keys.size;
+        size_t waiting_size = iterator->waiting.size;
+
+        status = bitcask_keydir_walk(iterator->cask->keydir, &iterator->cursor,
+                                     wait_sorted, iterator);
+        if (status != BITCASK_OK) {
+            iterator->keys.size = keys_size;
+            iterator->waiting.size = waiting_size;
+        }
+    }
+    if (status != BITCASK_NOT_FOUND)
+        return status;
+
+    sorted = iterator->waiting.data;
+    count = iterator->waiting.size / sizeof *sorted;
+    for (size_t i = 0; i < count; i++) /* the buffer does not move any more */
+        sorted[i].key.bytes = (const uint8_t *)iterator->keys.data + sorted[i].key.offset;
+    if (count > 1)
+        qsort(sorted, count, sizeof *sorted, compare_sorted);
+    iterator->collected = true;
+    return BITCASK_OK;
+}
+
+/* The next key in order with its place of now. BITCASK_NOT_FOUND: no more. */
+static enum bitcask_status take_sorted(struct bitcask_iterator *iterator,
+                                       struct bitcask_slice *key,
+                                       struct bitcask_place *place)
+{
+    struct bitcask_keydir *keydir = iterator->cask->keydir;
+    bool found = false;
+
+    if (!iterator->collected) {
+        enum bitcask_status status = collect_all(iterator);
+
+        if (status != BITCASK_OK)
+            return status;
+    }
+    while (!found &&
+           iterator->next < iterator->waiting.size / sizeof(struct sorted_key)) {
+        const struct sorted_key *sorted =
+            (const struct sorted_key *)iterator->waiting.data + iterator->next++;
+        uint64_t hash;
+        unsigned shard;
+
+        key->data = sorted->key.bytes;
+        key->size = sorted->size;
+        hash = bitcask_keydir_hash(keydir, *key);
+        shard = bitcask_keydir_shard(hash);
+        bitcask_keydir_read_lock(keydir, shard);
+        found = bitcask_keydir_find(keydir, hash, *key, place); /* else deleted since */
+        bitcask_keydir_read_unlock(keydir, shard);
+    }
+    return found ? BITCASK_OK : BITCASK_NOT_FOUND;
+}
+
+/* The next key as it was found. BITCASK_NOT_FOUND: no more. */
+static enum bitcask_status take_unsorted(struct bitcask_iterator *iterator,
+                                         struct bitcask_slice *key,
+                                         struct bitcask_place *place)
+{
+    const struct waiting *waiting;
+
+    if (iterator->next == iterator->waiting.size / sizeof *waiting) {
+        enum bitcask_status status = collect_some(iterator);
+
+        if (status != BITCASK_OK)
+            return status;
+    }
+    waiting = (const struct waiting *)iterator->waiting.data + iterator->next++;
+    key->data = (const uint8_t *)iterator->keys.data + waiting->key_offset;
+    key->size = waiting->key_size;
+    *place = waiting->place;
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_iterator_next(struct bitcask_iterator *iterator,
+                                          struct bitcask_slice *key,
+                                          struct bitcask_slice *value)
+{
+    struct bitcask_slice next_key;
+    struct bitcask_place place;
+    bool wants_value;
+    enum bitcask_status status;
+
+    if (iterator == NULL)
+        return bitcask_fail_constant(BITCASK_MISUSE, "the iterator is NULL");
+    status = bitcask_cask_check(iterator->cask);
+    if (status != BITCASK_OK)
+        return status;
+    wants_value = value != NULL && !iterator->keys_only;
+
+    do {
+        status = iterator->sorted ? take_sorted(iterator, &next_key, &place)
+                                  : take_unsorted(iterator, &next_key, &place);
+        if (status == BITCASK_NOT_FOUND)
+            return bitcask_fail_constant(status, "the iteration is at its end");
+        if (status != BITCASK_OK)
+            return status;
+        if (wants_value)
+            status =
+                bitcask_cask_read(iterator->cask, next_key, &place, &iterator->value);
+        else if ((place.flags & BITCASK_PLACE_EXPIRES) != 0)
+            status = bitcask_cask_read(iterator->cask, next_key, &place, NULL);
+    } while (status == BITCASK_NOT_FOUND); /* it has expired */
+
+    if (status == BITCASK_NO_MEMORY) {
+        iterator->next--; /* the same key again, if the caller likes */
+        return status;
+    }
+    if (key != NULL)
+        *key = next_key;
+    if (value != NULL) {
+        value->data = wants_value && status == BITCASK_OK ? iterator->value.data : NULL;
+        value->size = wants_value && status == BITCASK_OK ? iterator->value.size : 0;
+    }
+    return status;
+}

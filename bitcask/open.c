@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bitcask/directory.h"
+#include "bitcask/status.h"
+
+enum {
+    SYNC_INTERVAL_DEFAULT_MS = 1000,
+    LOAD_THREADS_DEFAULT = 4,
+    FILE_SIZE_MIN = 4096,
+    /* A read-only open beside a writer that changes the files under it. */
+    READ_ATTEMPTS_MAX = 50,
+    READ_SAME_COUNT = 3,
+    READ_RETRY_MS = 2,
+    /* A guess, for sizing the keydir when nothing better is known. */
+    RECORD_SIZE_GUESS = 100,
+};
+
+#define FILE_SIZE_DEFAULT ((uint64_t)64 << 20)
+#define FILE_SIZE_MAX ((uint64_t)256 << 30)
+static_assert(FILE_SIZE_MAX + ((uint64_t)4 << 30) < (uint64_t)1
+                                                        << BITCASK_PLACE_OFFSET_BITS,
+              "every offset fits a place");
+
+/* At close, what is not covered by a hint is scanned at the next open: up to this. */
+#define UNHINTED_SIZE_MAX ((uint64_t)1 << 20)
+
+static size_t default_threads(const struct bitcask_options *options)
+{
+    long processors;
+
+    if (options->no_background)
+        return 1;
+    processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (processors < 1)
+        return 1;
+    return processors < LOAD_THREADS_DEFAULT ? (size_t)processors : LOAD_THREADS_DEFAULT;
+}
+
+static bool reserved_is_zero(const struct bitcask_options *options)
+{
+    bool zero = options->reserved_number == 0;
+
+    for (size_t i = 0; i < sizeof options->reserved_flags; i++)
+        zero = zero && !options->reserved_flags[i];
+    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+        zero = zero && options->reserved[i] == 0;
+    return zero;
+}
+
+/* Copy @given, which may be NULL, with the defaults filled in. */
+static enum bitcask_status take_options(struct bitcask_options *options,
+                                        const struct bitcask_options *given)
+{
+    memset(options, 0, sizeof *options);
+    if (given != NULL)
+        *options = *given;
+
+    if (!reserved_is_zero(options))
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "reserved space in the options is not zero: "
+                                     "initialise the whole struct with { 0 }");
+    if ((unsigned)options->sync > BITCASK_SYNC_ALWAYS)
+        return bitcask_fail(BITCASK_MISUSE, "options.sync is %d, which is no sync mode",
+                            (int)options->sync);
+    if (options->salvage && !options->read_only)
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "options.salvage goes with options.read_only");
+    if (options->file_size_max != 0 && (options->file_size_max < FILE_SIZE_MIN ||
+                                        options->file_size_max > FILE_SIZE_MAX))
+        return bitcask_fail(BITCASK_MISUSE,
+                            "options.file_size_max is %" PRIu64
+                            ", which is not from 4 KiB to 256 GiB",
+                            options->file_size_max);
+
+    if (options->sync == BITCASK_SYNC_DEFAULT)
+        options->sync = BITCASK_SYNC_INTERVAL;
+    if (options->sync_interval_ms == 0)
+        options->sync_interval_ms = SYNC_INTERVAL_DEFAULT_MS;
+    if (options->file_size_max == 0)
+        options->file_size_max = FILE_SIZE_DEFAULT;
+    if (options->threads == 0)
+        options->threads = (uint32_t)default_threads(options);
+    return BITCASK_OK;
+}
+
+/* How many keys to make room for: as many as there probably are, or will be. */
+static uint64_t guess_key_count(const struct bitcask *cask,
+                                const struct bitcask_manifest *manifest)
+{
+    uint64_t data_size = 0;
+    uint64_t count = manifest->key_count;
+
+    for (size_t i = 0; i < manifest->segment_count; i++)
+        data_size += manifest->segments[i].size;
+    if (count > data_size / BITCASK_RECORD_HEADER_SIZE) /* not with these files */
+        count = data_size / RECORD_SIZE_GUESS;
+    return count > cask->options.expected_keys ? count : cask->options.expected_keys;
+}
+
+/* Which segments there are: none in a new cask. */
+static enum bitcask_status read_manifest(struct bitcask *cask,
+                                         struct bitcask_listing *listing,
+                                         struct bitcask_manifest *manifest)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    if (listing->manifest) {
+        status = bitcask_manifest_read(manifest, cask->io, cask->directory);
+        if (status == BITCASK_NOT_FOUND)
+            status = bitcask_fail(BITCASK_CORRUPT, "MANIFEST has vanished");
+    }
+    if (cask->options.salvage && (status == BITCASK_CORRUPT || !listing->manifest))
+        return bitcask_listing_salvage(cask, listing, manifest);
+    if (status == BITCASK_OK && listing->manifest && !cask->options.salvage)
+        status = bitcask_listing_check(listing, manifest);
+    return status;
+}
+
+/* Everything from the MANIFEST to a full keydir. */
+static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *listing,
+                                struct bitcask_commit_start *start, bool *mended)
+{
+    struct bitcask_manifest manifest;
+    uint64_t seed;
+    enum bitcask_status status;
+
+    bitcask_manifest_init(&manifest);
+    status = read_manifest(cask, listing, &manifest);
+    if (status != BITCASK_OK)
+        goto out;
+
+    status = cask->io->random(cask->io, &seed, sizeof seed);
+    if (status != BITCASK_OK) {
+        bitcask_fail_errno(status, "get random bytes for a seed");
+        goto out;
+    }
+    bitcask_segments_init(&cask->segments, cask->io, cask->directory,
+                          !cask->options.no_mapping);
+    status = bitcask_keydir_create(&cask->keydir, guess_key_count(cask, &manifest), seed);
+    if (status == BITCASK_OK)
+        status = bitcask_load_sealed(cask, &manifest);
+    if (status == BITCASK_OK)
+        status = bitcask_recover(cask, &manifest, start, mended);
+    if (status == BITCASK_OK) {
+        bitcask_keydir_drop_tombstones(cask->keydir);
+        cask->last_sequence = start->last_sequence;
+    }
+
+out:
+    bitcask_manifest_release(&manifest);
+    return status;
+}
+
+/* Undo load(), for another attempt. */
+static void unload(struct bitcask *cask, struct bitcask_commit_start *start)
+{
+    memset(start, 0, sizeof *start);
+    bitcask_keydir_close(cask->keydir);
+    cask->keydir = NULL;
+    bitcask_segments_release(&cask->segments);
+    atomic_store(&cask->hint_count, 0);
+    atomic_store(&cask->scan_count, 0);
+    atomic_store(&cask->damage_count, 0);
+    cask->cut_count = 0;
+    cask->cut_size = 0;
+}
+
+/*
+ * Beside a live writer, files may change between one look and the next. What looks
+ * like damage is damage if it still does, at the same place, when looked at afresh.
+ */
+static enum bitcask_status load_read_only(struct bitcask *cask,
+                                          struct bitcask_commit_start *start)
+{
+    char before[BITCASK_DETAIL_SIZE] = "";
+    int same_count = 0;
+
+    for (int attempt = 1;; attempt++) {
+        struct bitcask_listing listing;
+        bool mended;
+        enum bitcask_status status;
+
+        status = bitcask_directory_list(cask, &listing);
+        if (status == BITCASK_OK && !listing.manifest)
+            status = bitcask_directory_check_unused(cask, &listing);
+        if (status == BITCASK_OK)
+            status = load(cask, &listing, start, &mended);
+        bitcask_listing_release(&listing);
+        if (status != BITCASK_CORRUPT && atomic_load(&cask->damage_count) == 0)
+            return status;
+
+        same_count = strcmp(before, bitcask_error_detail()) == 0 ? same_count + 1 : 1;
+        if (same_count == READ_SAME_COUNT || attempt == READ_ATTEMPTS_MAX)
+            return status;
+        (void)snprintf(before, sizeof before, "%s", bitcask_error_detail());
+        unload(cask, start);
+        cask->io->sleep_ms(cask->io, READ_RETRY_MS);
+    }
+}
+
+static void on_unsynced(void *context)
+{
+    struct bitcask *cask = context;
+
+    bitcask_background_unsynced(&cask->background);
+}
+
+static void on_sealed(struct bitcask_segment *segment, void *context)
+{
+    struct bitcask *cask = context;
+
+    bitcask_background_hint(&cask->background, segment);
+}
+
+static uint64_t on_key_count(void *context)
+{
+    struct bitcask *cask = context;
+
+    return bitcask_keydir_count(cask->keydir);
+}
+
+/* Segments that had to be scanned, or that recovery has just sealed. */
+static void hint_what_has_none(struct bitcask *cask)
+{
+    uint32_t count = atomic_load(&cask->segments.count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct bitcask_segment *segment = bitcask_segments_get(&cask->segments, i);
+
+        if (atomic_load(&segment->sealed) &&
+            segment->hint_size < atomic_load(&segment->data_size))
+            bitcask_background_hint(&cask->background, segment);
+    }
+}
+
+/* The queue for appends, and with it the right to change the directory. */
+static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool mended,
+                                         const struct bitcask_commit_start *start)
+{
+    struct bitcask_commit_listener listener = {
+        .unsynced = on_unsynced,
+        .sealed = on_sealed,
+        .key_count = on_key_count,
+        .context = cask,
+    };
+    uint64_t interval_ms =
+        cask->options.sync == BITCASK_SYNC_INTERVAL ? cask->options.sync_interval_ms : 0;
+    enum bitcask_status status;
+
+    status = bitcask_commit_init(&cask->commit, &cask->segments, start, &listener,
+                                 cask->options.file_size_max);
+    if (status == BITCASK_OK && is_new) {
+        status = cask->io->directory_sync_parent(cask->io, cask->directory);
+        /* Who made the directory may have had the right to; we need not have it. */
+        if (status == BITCASK_IO && errno == EACCES && !cask->created)
+            status = BITCASK_OK;
+        if (status != BITCASK_OK)
+            bitcask_fail_errno(status, "sync the parent of the directory");
+    }
+    if (status == BITCASK_OK && (is_new || mended))
+        status = bitcask_commit_prepare(&cask->commit);
+    if (status != BITCASK_OK)
+        return status;
+
+    bitcask_background_start(&cask->background, &cask->commit, &cask->segments,
+                             interval_ms, !cask->options.no_background);
+    hint_what_has_none(cask);
+    return BITCASK_OK;
+}
+
+static enum bitcask_status open_for_writing(struct bitcask *cask)
+{
+    struct bitcask_commit_start start = { 0 };
+    struct bitcask_listing listing;
+    bool mended = false;
+    enum bitcask_status status;
+
+    /* Look before touching anything, and again when nobody else can. */
+    status = bitcask_directory_list(cask, &listing);
+    if (status == BITCASK_OK && !listing.manifest)
+        status = bitcask_directory_check_unused(cask, &listing);
+    bitcask_listing_release(&listing);
+    if (status == BITCASK_OK)
+        status = bitcask_directory_lock(cask);
+    if (status != BITCASK_OK)
+        return status;
+
+    status = bitcask_directory_list(cask, &listing);
+    if (status == BITCASK_OK && !listing.manifest) {
+        status = bitcask_directory_check_unused(cask, &listing);
+        if (status == BITCASK_OK)
+            status = bitcask_directory_clear(cask, &listing);
+    }
+    if (status == BITCASK_OK)
+        status = load(cask, &listing, &start, &mended);
+    if (status == BITCASK_OK)
+        status = start_writing(cask, !listing.manifest, mended, &start);
+    bitcask_listing_release(&listing);
+    return status;
+}
+
+/* Give back everything but what is on disk. */
+static void release(struct bitcask *cask)
+{
+    if (cask->locked)
+        cask->io->unlock(cask->io, cask->lock);
+    bitcask_background_release(&cask->background);
+    bitcask_commit_release(&cask->commit);
+    bitcask_keydir_close(cask->keydir);
+    bitcask_segments_release(&cask->segments);
+    if (cask->lock != BITCASK_NO_FILE)
+        cask->io->close(cask->io, cask->lock);
+    if (cask->directory != BITCASK_NO_FILE)
+        cask->io->close(cask->io, cask->directory);
+    free(cask);
+}
+
+/*
+ * In a child made by fork(): descriptors and mappings are its own, but the lock is one
+ * with the parent's and not the child's to give up. Locks and conditions are left
+ * alone: somebody may be waiting on them for ever.
+ */
+static void release_in_child(struct bitcask *cask)
+{
+    bitcask_background_abandon(&cask->background);
+    bitcask_commit_abandon(&cask->commit);
+    bitcask_keydir_abandon(cask->keydir);
+    bitcask_segments_release(&cask->segments);
+    if (cask->lock != BITCASK_NO_FILE)
+        cask->io->close(cask->io, cask->lock);
+    if (cask->directory != BITCASK_NO_FILE)
+        cask->io->close(cask->io, cask->directory);
+    free(cask);
+}
+
+enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **out,
+                                      const char *directory,
+                                      const struct bitcask_options *given)
+{
+    struct bitcask_options options;
+    struct bitcask *cask;
+    uint64_t begun_ms;
+    enum bitcask_status status;
+
+    if (out == NULL)
+        return bitcask_fail_constant(BITCASK_MISUSE, "the place for the cask is NULL");
+    *out = NULL;
+    if (directory == NULL || directory[0] == '\0')
+        return bitcask_fail_constant(BITCASK_MISUSE, "the directory is NULL or empty");
+    status = take_options(&options, given);
+    if (status != BITCASK_OK)
+        return status;
+
+    cask = calloc(1, sizeof *cask);
+    if (cask == NULL)
+        return bitcask_fail_memory(sizeof *cask);
+    cask->io = io;
+    cask->directory = BITCASK_NO_FILE;
+    cask->lock = BITCASK_NO_FILE;
+    cask->options = options;
+    cask->fork_count = bitcask_fork_count();
+
+    begun_ms = io->monotonic_ms(io);
+    status = bitcask_directory_open(cask, directory);
+    if (status == BITCASK_OK && options.read_only) {
+        struct bitcask_commit_start start = { 0 };
+
+        status = load_read_only(cask, &start);
+    } else if (status == BITCASK_OK) {
+        status = open_for_writing(cask);
+    }
+    cask->open_ms = io->monotonic_ms(io) - begun_ms;
+
+    if (status != BITCASK_OK) {
+        bool created = cask->created;
+
+        bitcask_background_stop(&cask->background);
+        release(cask);
+        if (created) /* goes only if nothing was made in it */
+            io->directory_remove(io, directory);
+        return bitcask_fail(status, "%s: %s", directory, bitcask_error_detail());
+    }
+    *out = cask;
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_open(struct bitcask **out, const char *directory,
+                                 const struct bitcask_options *options)
+{
+    return bitcask_open_with(bitcask_io_posix(), out, directory, options);
+}
+
+/* The active segment has a hint at close if a scan of what has none would take long. */
+static void hint_active(struct bitcask *cask)
+{
+    struct bitcask_segment *active = cask->commit.active;
+    uint64_t size;
+
+    if (active == NULL)
+        return;
+    size = atomic_load(&active->data_size);
+    if (size - active->hint_size > UNHINTED_SIZE_MAX)
+        (void)bitcask_segment_write_hint(&cask->segments, active, size);
+}
+
+enum bitcask_status bitcask_close(struct bitcask *cask)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    if (cask == NULL)
+        return BITCASK_OK;
+    if (bitcask_cask_check(cask) != BITCASK_OK) {
+        release_in_child(cask);
+        return BITCASK_MISUSE;
+    }
+    if (!cask->options.read_only) {
+        bitcask_background_stop(&cask->background);
+        status = bitcask_commit_finish(&cask->commit);
+        if (status == BITCASK_OK)
+            hint_active(cask);
+    }
+    release(cask);
+    return status;
+}
