@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "arguments.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    GENERAL_OPTIONS = TOOL_OPTION_DIR | TOOL_OPTION_ENV_FILE | TOOL_OPTION_LOG |
+                      TOOL_OPTION_HELP | TOOL_OPTION_VERSION
+};
+
+/* The values are bits of enum tool_option, moved out of the way of letters. */
+#define CODE(option) (256 + (int)(option))
+
+static const struct option long_options[] = {
+    { "dir", required_argument, NULL, CODE(TOOL_OPTION_DIR) },
+    { "env-file", required_argument, NULL, CODE(TOOL_OPTION_ENV_FILE) },
+    { "log", required_argument, NULL, CODE(TOOL_OPTION_LOG) },
+    { "help", no_argument, NULL, CODE(TOOL_OPTION_HELP) },
+    { "version", no_argument, NULL, CODE(TOOL_OPTION_VERSION) },
+    { "json", no_argument, NULL, CODE(TOOL_OPTION_JSON) },
+    { "salvage", no_argument, NULL, CODE(TOOL_OPTION_SALVAGE) },
+    { "sync", required_argument, NULL, CODE(TOOL_OPTION_SYNC) },
+    { "if-absent", no_argument, NULL, CODE(TOOL_OPTION_IF_ABSENT) },
+    { "print", no_argument, NULL, CODE(TOOL_OPTION_PRINT) },
+    { "prefix", required_argument, NULL, CODE(TOOL_OPTION_PREFIX) },
+    { "from", required_argument, NULL, CODE(TOOL_OPTION_FROM) },
+    { "to", required_argument, NULL, CODE(TOOL_OPTION_TO) },
+    { "limit", required_argument, NULL, CODE(TOOL_OPTION_LIMIT) },
+    { "keys-only", no_argument, NULL, CODE(TOOL_OPTION_KEYS_ONLY) },
+    { "null", no_argument, NULL, CODE(TOOL_OPTION_ZEROS) },
+    { "progress", no_argument, NULL, CODE(TOOL_OPTION_PROGRESS) },
+    { NULL, 0, NULL, 0 },
+};
+
+/* One parse: the words as getopt wants them, and what came of them. */
+struct parse {
+    const struct tool *tool;
+    const struct bitcask_slice *words;
+    size_t count;
+    char **argv; /* a program's name, the words, NULL */
+    struct tool_request *request;
+    size_t found; /* words that are no options */
+};
+
+static const char *help_hint(const struct tool *tool)
+{
+    return tool->in_shell ? "help" : "bitcask --help";
+}
+
+/*
+ * The bytes of the word that getopt took last, from @text in it on. In the shell a word
+ * may hold zero bytes, which getopt does not see.
+ */
+static struct bitcask_slice taken(const struct parse *parse, const char *text)
+{
+    struct bitcask_slice word = parse->words[optind - 2]; /* argv begins with a name */
+
+    word.size -= (size_t)(text - (const char *)word.data);
+    word.data = text;
+    return word;
+}
+
+static int refuse_value(const struct parse *parse, const char *option, const char *wanted)
+{
+    tool_say(parse->tool, TOOL_LOG_ERROR, "--%s wants %s, not %s", option, wanted,
+             tool_name_of(bitcask_text(optarg)).text);
+    return TOOL_USAGE;
+}
+
+static int take_limit(struct parse *parse)
+{
+    char *end = NULL;
+    unsigned long long limit;
+
+    errno = 0;
+    limit = strtoull(optarg, &end, 10);
+    /* strtoull() would take a sign and blanks. */
+    if (errno != 0 || *optarg < '0' || *optarg > '9' || *end != 0)
+        return refuse_value(parse, "limit", "a number");
+    parse->request->limit = limit;
+    return TOOL_DONE;
+}
+
+static int take_sync(struct parse *parse)
+{
+    static const struct {
+        const char *name;
+        enum bitcask_sync_mode mode;
+    } modes[] = {
+        { "none", BITCASK_SYNC_NONE },
+        { "interval", BITCASK_SYNC_INTERVAL },
+        { "always", BITCASK_SYNC_ALWAYS },
+    };
+
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (strcmp(optarg, modes[i].name) == 0) {
+            parse->request->sync = modes[i].mode;
+            return TOOL_DONE;
+        }
+    }
+    return refuse_value(parse, "sync", "none, interval or always");
+}
+
+/* Take option @option, whose value, if it has one, is in optarg. */
+static int take_option(struct parse *parse, unsigned option)
+{
+    struct tool_request *request = parse->request;
+
+    request->given |= option;
+    switch (option) {
+    case TOOL_OPTION_DIR:
+        request->directory = optarg;
+        return *optarg != 0 ? TOOL_DONE : refuse_value(parse, "dir", "a directory");
+    case TOOL_OPTION_ENV_FILE:
+        request->env_file = optarg;
+        return *optarg != 0 ? TOOL_DONE : refuse_value(parse, "env-file", "a file");
+    case TOOL_OPTION_LOG:
+        request->log = optarg;
+        if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
+            return refuse_value(parse, "log", "json or text");
+        break;
+    case TOOL_OPTION_PREFIX:
+        request->prefix = taken(parse, optarg);
+        break;
+    case TOOL_OPTION_FROM:
+        request->from = taken(parse, optarg);
+        break;
+    case TOOL_OPTION_TO:
+        request->to = taken(parse, optarg);
+        break;
+    case TOOL_OPTION_LIMIT:
+        return take_limit(parse);
+    case TOOL_OPTION_SYNC:
+        return take_sync(parse);
+    default:
+        break;
+    }
+    return TOOL_DONE;
+}
+
+/* Say what is wrong with the word that getopt stopped at. */
+static int refuse_option(const struct parse *parse, int code)
+{
+    const char *word = parse->argv[optind - 1];
+
+    if (code == ':') {
+        tool_say(parse->tool, TOOL_LOG_ERROR, "%s wants a value behind it (see %s)", word,
+                 help_hint(parse->tool));
+    } else if (optopt >= 256) {
+        tool_say(parse->tool, TOOL_LOG_ERROR, "%s takes no value (see %s)",
+                 tool_name_of(bitcask_text(word)).text, help_hint(parse->tool));
+    } else if (optopt != 0) {
+        tool_say(parse->tool, TOOL_LOG_ERROR,
+                 "there is no option -%c (see %s); put -- before a key or value that "
+                 "begins with -",
+                 optopt, help_hint(parse->tool));
+    } else {
+        tool_say(parse->tool, TOOL_LOG_ERROR,
+                 "there is no option %s (see %s); put -- before a key or value that "
+                 "begins with -",
+                 tool_name_of(bitcask_text(word)).text, help_hint(parse->tool));
+    }
+    return TOOL_USAGE;
+}
+
+/* Part the words into options and others. */
+static int scan(struct parse *parse)
+{
+    int argc = (int)(parse->count + 1);
+    struct bitcask_slice *others = parse->request->words;
+    int code;
+
+    optind = 0; /* begin anew: the shell parses many lines */
+    opterr = 0;
+    /* With "-" at first nothing is moved and the environment changes nothing. */
+    while ((code = getopt_long(argc, parse->argv, "-:0hV", long_options, NULL)) != -1) {
+        int bad;
+
+        if (code == 1) {
+            others[parse->found++] = taken(parse, optarg);
+            continue;
+        }
+        if (code == '?' || code == ':')
+            return refuse_option(parse, code);
+        if (code == '0')
+            code = CODE(TOOL_OPTION_ZEROS);
+        else if (code == 'h')
+            code = CODE(TOOL_OPTION_HELP);
+        else if (code == 'V')
+            code = CODE(TOOL_OPTION_VERSION);
+        bad = take_option(parse, (unsigned)code - 256);
+        if (bad)
+            return bad;
+    }
+    for (int i = optind; i < argc; i++)
+        others[parse->found++] = parse->words[i - 1];
+    return TOOL_DONE;
+}
+
+/* The name of the first of the options in @set. */
+static const char *option_name(unsigned set)
+{
+    for (size_t i = 0; long_options[i].name != NULL; i++)
+        if (set & (unsigned)(long_options[i].val - 256))
+            return long_options[i].name;
+    return "";
+}
+
+static int find_command(struct parse *parse)
+{
+    const struct tool *tool = parse->tool;
+    struct tool_request *request = parse->request;
+    enum tool_place place = tool->in_shell ? TOOL_PLACE_SHELL : TOOL_PLACE_LINE;
+    const struct tool_command *command;
+    char names[256];
+
+    tool_command_names(place, names, sizeof names);
+    if (parse->found == 0) {
+        tool_say(tool, TOOL_LOG_ERROR,
+                 "no command is given\n"
+                 "usage: bitcask [OPTION]... COMMAND [OPERAND]...\n"
+                 "COMMAND is one of %s; `bitcask --help` explains them",
+                 names);
+        return TOOL_USAGE;
+    }
+    command = tool_command_find(request->words[0]);
+    if (command == NULL) {
+        tool_say(tool, TOOL_LOG_ERROR, "there is no command %s, only %s (see %s)",
+                 tool_name_of(request->words[0]).text, names, help_hint(tool));
+        return TOOL_USAGE;
+    }
+    if (!(command->place & place)) {
+        tool_say(tool, TOOL_LOG_ERROR, "%s is %s", command->name,
+                 tool->in_shell ? "not for the shell, but for the command line"
+                                : "for the shell only (see bitcask shell --help)");
+        return TOOL_USAGE;
+    }
+    request->command = command;
+    request->operands = request->words + 1;
+    request->operand_count = parse->found - 1;
+    return TOOL_DONE;
+}
+
+/* Whether the options and operands suit the command. */
+static int check(const struct parse *parse)
+{
+    const struct tool *tool = parse->tool;
+    const struct tool_request *request = parse->request;
+    const struct tool_command *command = request->command;
+    unsigned general = tool->in_shell ? TOOL_OPTION_HELP : GENERAL_OPTIONS;
+    unsigned strange = request->given & ~(command->options | general);
+
+    if (strange != 0) {
+        tool_say(tool, TOOL_LOG_ERROR, "--%s does not go with %s%s (see %s %s)",
+                 option_name(strange), command->name,
+                 tool->in_shell ? " in the shell" : "", help_hint(tool), command->name);
+        return TOOL_USAGE;
+    }
+    if (request->operand_count < command->operands_min ||
+        request->operand_count > command->operands_max) {
+        tool_say(tool, TOOL_LOG_ERROR, "too %s words: it is `%s%s%s%s`",
+                 request->operand_count < command->operands_min ? "few" : "many",
+                 tool->in_shell ? "" : "bitcask ", command->name,
+                 *command->usage != 0 ? " " : "", command->usage);
+        return TOOL_USAGE;
+    }
+    for (size_t i = 0; i < request->operand_count && i < command->key_count; i++) {
+        if (request->operands[i].size == 0) {
+            tool_say(tool, TOOL_LOG_ERROR, "a key has at least one byte, this is empty");
+            return TOOL_USAGE;
+        }
+    }
+    return TOOL_DONE;
+}
+
+int tool_arguments_parse(const struct tool *tool, const struct bitcask_slice *words,
+                         size_t count, struct tool_request *request)
+{
+    static char program[] = "bitcask";
+    struct parse parse = {
+        .tool = tool, .words = words, .count = count, .request = request
+    };
+    int code = TOOL_ERROR;
+
+    *request = (struct tool_request){ .limit = UINT64_MAX };
+    parse.argv = malloc((count + 2) * sizeof *parse.argv);
+    request->words = malloc((count + 1) * sizeof *request->words);
+    if (parse.argv == NULL || request->words == NULL) {
+        tool_say(tool, TOOL_LOG_ERROR, "there is no memory for %zu words", count);
+        goto out;
+    }
+    parse.argv[0] = program;
+    for (size_t i = 0; i < count; i++)
+        parse.argv[i + 1] = (char *)words[i].data;
+    parse.argv[count + 1] = NULL;
+
+    code = scan(&parse);
+    if (code != TOOL_DONE)
+        goto out;
+    if (request->given & TOOL_OPTION_VERSION && !tool->in_shell)
+        goto out;
+    if (request->given & TOOL_OPTION_HELP && parse.found == 0)
+        goto out;
+    code = find_command(&parse);
+    if (code == TOOL_DONE && !(request->given & TOOL_OPTION_HELP))
+        code = check(&parse);
+out:
+    free(parse.argv);
+    return code;
+}
+
+void tool_request_release(struct tool_request *request)
+{
+    free(request->words);
+    *request = (struct tool_request){ 0 };
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The words of --help. Nothing else documents the tool as closely: what these texts say
+ * is what the tests hold it to.
+ */
+#ifndef TOOLS_HELP_H
+#define TOOLS_HELP_H
+
+extern const char tool_help_usage[];
+extern const char tool_help_general[];
+extern const char tool_help_status[];
+extern const char tool_help_words[];
+
+extern const char tool_help_set[];
+extern const char tool_help_get[];
+extern const char tool_help_list[];
+extern const char tool_help_delete[];
+extern const char tool_help_exists[];
+extern const char tool_help_stat[];
+extern const char tool_help_load[];
+extern const char tool_help_shell[];
+
+#endif

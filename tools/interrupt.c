@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "interrupt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+static volatile sig_atomic_t noted;
+
+static void note(int number)
+{
+    noted = number;
+}
+
+void tool_interrupt_install(void)
+{
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction action = { 0 };
+
+        if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler == SIG_IGN)
+            continue;
+        action.sa_handler = note;
+        /* The library's calls go on; the second signal finds the default again. */
+        action.sa_flags = (int)((unsigned)SA_RESTART | (unsigned)SA_RESETHAND);
+        sigemptyset(&action.sa_mask);
+        sigaction(signals[i], &action, NULL);
+    }
+}
+
+int tool_interrupt_signal(void)
+{
+    return noted;
+}
+
+ssize_t tool_interrupt_read(int descriptor, void *data, size_t size)
+{
+    sigset_t blocked, before;
+    fd_set set;
+    int ready;
+
+    /* Blocked between the look at the note and the wait, lest one comes there. */
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaddset(&blocked, signals[i]);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    if (noted != 0) {
+        errno = EINTR;
+        ready = -1;
+    } else {
+        FD_ZERO(&set);
+        FD_SET(descriptor, &set);
+        ready = pselect(descriptor + 1, &set, NULL, NULL, NULL, &before);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return ready < 0 ? -1 : read(descriptor, data, size);
+}
+
+void tool_interrupt_raise(void)
+{
+    if (noted == 0)
+        return;
+    signal(noted, SIG_DFL);
+    raise(noted);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers as JSON, one object a line.
+ *
+ * JSON knows no bytes, only text: what is well-formed UTF-8 is given as "NAME", anything
+ * else as "NAME_base64" (RFC 4648, with padding).
+ */
+#ifndef TOOLS_JSON_OUT_H
+#define TOOLS_JSON_OUT_H
+
+#include "output.h"
+
+#include <jansson.h>
+
+/* {"key":KEY,"value":VALUE}; without @value if that is NULL. NULL: no memory. */
+json_t *tool_json_pair(struct bitcask_slice key, const struct bitcask_slice *value);
+
+/* @object with @value, which is released, as @name too. NULL, and freed: no memory. */
+json_t *tool_json_with(json_t *object, const char *name, json_t *value);
+
+/* Write @object as one line, and release it. False: it was NULL, or no memory. */
+bool tool_json_print(struct tool_output *output, json_t *object);
+
+/* @text as a JSON string, escaped as in escape.h if it is not UTF-8; NULL: no memory. */
+json_t *tool_json_text(const char *text);
+
+#endif
