@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public header alone, as an embedder sees it: it is the only include, compiled
+ * as C99 here and as C++11 by test_header.cpp, and every function in it can be linked
+ * with. test_layers.sh checks that none is missing below.
+ */
+#include <bitcask/bitcask.h>
+
+typedef void any_function(void);
+
+static any_function *const functions[] = {
+    (any_function *)bitcask_buffer_release,
+    (any_function *)bitcask_close,
+    (any_function *)bitcask_delete,
+    (any_function *)bitcask_error_detail,
+    (any_function *)bitcask_exists,
+    (any_function *)bitcask_get,
+    (any_function *)bitcask_iterator_close,
+    (any_function *)bitcask_iterator_next,
+    (any_function *)bitcask_iterator_open,
+    (any_function *)bitcask_open,
+    (any_function *)bitcask_put,
+    (any_function *)bitcask_stat,
+    (any_function *)bitcask_stat_segments,
+    (any_function *)bitcask_status_text,
+    (any_function *)bitcask_sync,
+    (any_function *)bitcask_text,
+    (any_function *)bitcask_version,
+};
+
+int main(void)
+{
+    static struct bitcask_options defaults; /* all zero, in C++ too */
+    struct bitcask *cask = NULL;
+    size_t i;
+
+    for (i = 0; i < sizeof functions / sizeof *functions; i++) {
+        if (functions[i] == NULL)
+            return 1;
+    }
+    if (bitcask_open(&cask, NULL, &defaults) != BITCASK_MISUSE || cask != NULL)
+        return 1;
+    if (bitcask_text("ada").size != 3 || bitcask_error_detail()[0] == '\0')
+        return 1;
+    return bitcask_close(NULL) == BITCASK_OK ? 0 : 1;
+}
