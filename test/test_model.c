@@ -231,6 +231,8 @@ int main(void)
         return EXIT_FAILURE;
     }
 
+    /* A writer that is killed at once leaves nothing for a reader to open. */
+    model_expect(bitcask_close(open_cask(&random, false)), BITCASK_OK, "close", seed);
     while (model.write_count < write_count) {
         switch (model_random_below(&random, 4)) {
         case 0:
