@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of struct bitcask, for the verbs only: open, load, recover, put, get,
- * iterate, stat, background.
+ * The inside of struct bitcask, for the verbs only: open, load, recover, put, batch,
+ * get, iterate, stat.
  *
  * Locks, in the order in which they are taken: writer mutex of a shard (several in
  * rising order), append lock, background lock or read-write lock of a shard.

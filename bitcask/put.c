@@ -7,9 +7,6 @@
  * be taken back when a sync fails is what this writer showed. Readers do not take it,
  * and writers of other shards share the sync.
  */
-#include <inttypes.h>
-#include <stdlib.h>
-
 #include "bitcask/cask.h"
 #include "bitcask/check.h"
 #include "bitcask/status.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <assert.h>
 #include <string.h>
 
 #include "bitcask/file_name.h"
