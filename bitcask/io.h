@@ -78,11 +78,19 @@ struct bitcask_io {
                                     uint64_t size);
     /*
      * Makes @size bytes of the file readable at *out, also those that writes add
-     * later; bytes behind the end of the file must not be touched.
+     * later; bytes behind the end of the file must not be touched. With @writable,
+     * store() may change those before it.
      */
     enum bitcask_status (*map)(struct bitcask_io *io, bitcask_file file, size_t size,
-                               const uint8_t **out);
+                               bool writable, const uint8_t **out);
     void (*unmap)(struct bitcask_io *io, const uint8_t *address, size_t size);
+    /*
+     * Copies @data to @address in a writable mapping: a write without a system call,
+     * which cannot fail, and is synced and lost like any other. It comes through the
+     * door so that a simulated disk sees it.
+     */
+    void (*store)(struct bitcask_io *io, const uint8_t *address, const void *data,
+                  size_t size);
     /*
      * Held against other openers, in this process too, until unlock. A process that
      * dies gives it up, and so does one that closes the file, but for its children that

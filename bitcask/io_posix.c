@@ -284,9 +284,10 @@ static enum bitcask_status truncate_file(struct bitcask_io *io, bitcask_file fil
 }
 
 static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file, size_t size,
-                                    const uint8_t **out)
+                                    bool writable, const uint8_t **out)
 {
-    void *address = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+    int rights = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *address = mmap(NULL, size, rights, MAP_SHARED, file, 0);
 
     (void)io;
     if (address == MAP_FAILED)
@@ -301,6 +302,13 @@ static void unmap_file(struct bitcask_io *io, const uint8_t *address, size_t siz
 {
     (void)io;
     (void)munmap((void *)(uintptr_t)address, size);
+}
+
+static void store_bytes(struct bitcask_io *io, const uint8_t *address, const void *data,
+                        size_t size)
+{
+    (void)io;
+    memcpy((void *)(uintptr_t)address, data, size);
 }
 
 static enum bitcask_status lock_file(struct bitcask_io *io, bitcask_file file)
@@ -408,6 +416,7 @@ struct bitcask_io *bitcask_io_posix(void)
         .truncate = truncate_file,
         .map = map_file,
         .unmap = unmap_file,
+        .store = store_bytes,
         .lock = lock_file,
         .unlock = unlock_file,
         .rename = rename_file,

@@ -195,12 +195,12 @@ static enum bitcask_status truncate_file(struct bitcask_io *io, bitcask_file fil
 }
 
 static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file, size_t size,
-                                    const uint8_t **out)
+                                    bool writable, const uint8_t **out)
 {
     enum bitcask_status status = admit(io, FAULT_MAP);
 
     if (status == BITCASK_OK)
-        status = real()->map(real(), file, size, out);
+        status = real()->map(real(), file, size, writable, out);
     if (status == BITCASK_OK)
         count_map(io, 1);
     return status;
@@ -210,6 +210,13 @@ static void unmap_file(struct bitcask_io *io, const uint8_t *address, size_t siz
 {
     count_map(io, -1);
     real()->unmap(real(), address, size);
+}
+
+static void store_bytes(struct bitcask_io *io, const uint8_t *address, const void *data,
+                        size_t size)
+{
+    (void)io;
+    real()->store(real(), address, data, size);
 }
 
 static enum bitcask_status lock_file(struct bitcask_io *io, bitcask_file file)
@@ -321,6 +328,7 @@ void fault_io_init(struct fault_io *fault)
         .truncate = truncate_file,
         .map = map_file,
         .unmap = unmap_file,
+        .store = store_bytes,
         .lock = lock_file,
         .unlock = unlock_file,
         .rename = rename_file,

@@ -203,12 +203,31 @@ static void a_mapping_shows_what_is_written_later(void **state)
     bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
     const uint8_t *map = NULL;
 
-    assert_status(disk->io->map(disk->io, file, 1 << 20, &map), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 1 << 20, false, &map), BITCASK_OK);
     assert_status(disk->io->write(disk->io, file, 5000, &part, 1), BITCASK_OK);
     assert_memory_equal(map + 5000, "hello", 5);
     disk->io->close(disk->io, file);
     assert_memory_equal(map + 5000, "hello", 5); /* it needs no open file */
     disk->io->unmap(disk->io, map, 1 << 20);
+}
+
+static void what_is_stored_in_a_mapping_is_in_the_file(void **state)
+{
+    const struct bitcask_slice part = { "hello", 5 };
+    struct test_disk *disk = *state;
+    bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
+    const uint8_t *map = NULL;
+    char bytes[5];
+    size_t got = 0;
+
+    assert_status(disk->io->write(disk->io, file, 0, &part, 1), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 4096, true, &map), BITCASK_OK);
+    disk->io->store(disk->io, map + 1, "ipp", 3);
+    assert_status(disk->io->read(disk->io, file, 0, bytes, 5, &got), BITCASK_OK);
+    assert_int_equal(got, 5);
+    assert_memory_equal(bytes, "hippo", 5);
+    disk->io->unmap(disk->io, map, 4096);
+    disk->io->close(disk->io, file);
 }
 
 static void a_lock_keeps_others_out_until_it_is_closed(void **state)
@@ -388,6 +407,7 @@ int main(void)
         disk_test(a_write_that_does_not_fit_is_an_error),
         disk_test(sizes_and_truncation_agree),
         disk_test(a_mapping_shows_what_is_written_later),
+        disk_test(what_is_stored_in_a_mapping_is_in_the_file),
         disk_test(a_lock_keeps_others_out_until_it_is_closed),
         disk_test(names_are_renamed_and_removed),
         disk_test(a_listing_has_every_name_each_time),
