@@ -57,9 +57,7 @@ static enum bitcask_status check_identity(const uint8_t *bytes, const char *name
                             ": use a newer library",
                             name, bitcask_load32(bytes + 8), bitcask_load32(bytes + 12));
     if (status != BITCASK_OK) {
-        /* A whole header of another kind was written, but not here. */
-        *torn = bitcask_file_header_decode(bytes, BITCASK_FILE_HINT, &header) ==
-                BITCASK_CORRUPT;
+        *torn = true;
         return bitcask_fail(
             status, "%s, offset 0: the file header is damaged; " BITCASK_DAMAGE_ADVICE,
             name);
@@ -133,6 +131,33 @@ enum bitcask_status bitcask_data_file_open(struct bitcask_io *io, bitcask_file d
     }
     *out = file;
     return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_data_file_salt(struct bitcask_io *io, bitcask_file directory,
+                                           uint64_t id, uint64_t *salt)
+{
+    uint8_t bytes[BITCASK_FILE_HEADER_SIZE];
+    bitcask_file file = BITCASK_NO_FILE;
+    struct bitcask_file_header header;
+    uint64_t size;
+    size_t got;
+    enum bitcask_status status = bitcask_data_file_open_unchecked(
+        io, directory, id, BITCASK_IO_READ, &file, &size);
+
+    if (status != BITCASK_OK)
+        return status;
+    status = io->read(io, file, 0, bytes, sizeof bytes, &got);
+    if (status != BITCASK_OK)
+        bitcask_fail_errno(status, "read the header of %010" PRIu64 ".data", id);
+    io->close(io, file);
+    if (status != BITCASK_OK)
+        return status;
+    if (got < sizeof bytes)
+        return BITCASK_CORRUPT;
+    status = bitcask_file_header_decode(bytes, BITCASK_FILE_DATA, &header);
+    if (status == BITCASK_OK)
+        *salt = header.salt;
+    return status;
 }
 
 enum bitcask_status bitcask_walk_init(struct bitcask_walk *walk, struct bitcask_io *io,

@@ -28,8 +28,7 @@ enum bitcask_status bitcask_data_file_create(struct bitcask_io *io,
  * BITCASK_NOT_FOUND: no such file. BITCASK_CORRUPT: another magic, id or salt, or no
  * whole header; the detail says which. BITCASK_UNSUPPORTED: newer. After a failure
  * nothing is open; *size is the file's size after OK and CORRUPT. *torn says whether
- * CORRUPT is a header that may never have been written whole, as a power failure
- * leaves it, and not one that belongs to another file.
+ * CORRUPT is no header of a data file at all, and not that of another one.
  */
 enum bitcask_status bitcask_data_file_open(struct bitcask_io *io, bitcask_file directory,
                                            uint64_t id, uint64_t salt,
@@ -44,6 +43,13 @@ enum bitcask_status bitcask_data_file_open_unchecked(struct bitcask_io *io,
                                                      bitcask_file directory, uint64_t id,
                                                      enum bitcask_io_mode mode,
                                                      bitcask_file *out, uint64_t *size);
+
+/*
+ * Whose header the file of segment @id has. BITCASK_CORRUPT, BITCASK_UNSUPPORTED: no
+ * data file's, without words.
+ */
+enum bitcask_status bitcask_data_file_salt(struct bitcask_io *io, bitcask_file directory,
+                                           uint64_t id, uint64_t *salt);
 
 /* A record met on a walk. The key is valid until the next step. */
 struct bitcask_walk_record {

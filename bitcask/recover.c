@@ -50,6 +50,45 @@ static enum bitcask_status reopen_link(struct bitcask_chain *chain,
     return status == BITCASK_NOT_FOUND ? BITCASK_CORRUPT : status;
 }
 
+/* Whether the MANIFEST has a segment of @salt. */
+static bool is_listed(const struct bitcask_chain *chain, uint64_t salt)
+{
+    struct bitcask_segments *segments = &chain->cask->segments;
+    uint32_t segment_count = atomic_load(&segments->count);
+
+    for (uint32_t i = 0; i < segment_count; i++) {
+        if (bitcask_segments_get(segments, i)->salt == salt)
+            return true;
+    }
+    for (size_t i = 0; i < chain->count; i++) {
+        if (chain->links[i].line.salt == salt)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The file of @link begins with the header of another. If that one is ours too, somebody
+ * has exchanged them. If not, a power failure may have done it: the first sector never
+ * reached the disk, and what was there before belonged to a file that is gone. As with
+ * any header that is not whole, it is for the proofs to say whether ours was synced.
+ */
+static enum bitcask_status judge_other_header(struct bitcask_chain *chain,
+                                              struct bitcask_link *link)
+{
+    struct bitcask *cask = chain->cask;
+    uint64_t salt = 0;
+    enum bitcask_status status =
+        bitcask_data_file_salt(cask->io, cask->directory, link->line.id, &salt);
+
+    if (status != BITCASK_OK)
+        return status;
+    if (is_listed(chain, salt))
+        return BITCASK_CORRUPT; /* in the words of who met it */
+    link->torn_header = true;
+    return BITCASK_OK;
+}
+
 /*
  * See which files exist, newest first: beside a live writer, what is there when the
  * newest file is there is all of what came before it.
@@ -70,14 +109,16 @@ static enum bitcask_status look_at_files(struct bitcask_chain *chain)
             atomic_fetch_add(&cask->damage_count, 1);
         if (link->exists)
             chain->highest_sane += link->file_size;
-        if (status == BITCASK_NOT_FOUND ||
-            (status == BITCASK_CORRUPT && link->torn_header))
-            continue; /* whether it is missed is for the proofs to say */
-        if (status == BITCASK_CORRUPT && cask->options.salvage) {
+        if (status == BITCASK_CORRUPT && cask->options.salvage && !link->torn_header) {
             link->exists = false;
             atomic_fetch_add(&cask->damage_count, 1);
             continue;
         }
+        if (status == BITCASK_CORRUPT && !link->torn_header)
+            status = judge_other_header(chain, link);
+        if (status == BITCASK_NOT_FOUND ||
+            (status == BITCASK_CORRUPT && link->torn_header))
+            continue; /* whether it is missed is for the proofs to say */
         if (status != BITCASK_OK)
             return status;
     }

@@ -116,20 +116,55 @@ static void records_behind_a_lost_one_do_not_come_back(void **state)
     }
 }
 
+/* Write the header of a file of @kind over that of @name. */
+static void write_header(struct test_disk *disk, const char *name,
+                         enum bitcask_file_kind kind, uint64_t id, uint64_t salt)
+{
+    const struct bitcask_file_header header = { .segment_id = id, .salt = salt };
+    struct bitcask_buffer bytes = { 0 };
+
+    test_disk_read(disk, name, &bytes);
+    bitcask_file_header_encode(&header, kind, bytes.data);
+    test_disk_write(disk, name, bytes.data, bytes.size);
+    bitcask_buffer_release(&bytes);
+}
+
+enum no_first_file {
+    REMOVED,
+    HEADER_CUT,
+    HEADER_OF_A_DEAD_FILE, /* the sector never reached the disk; it had that before */
+    HEADER_OF_A_DEAD_HINT,
+    NO_FIRST_FILE_COUNT
+};
+
+/* As a power failure may leave the sector with the header and the first records. */
+static void lose_first_file(struct test_disk *disk, enum no_first_file how)
+{
+    if (how == REMOVED) {
+        test_disk_remove(disk, FIRST_DATA);
+        return;
+    }
+    if (how == HEADER_CUT) {
+        test_disk_truncate(disk, FIRST_DATA, 33);
+        return;
+    }
+    test_disk_flip(disk, FIRST_DATA, BITCASK_FILE_HEADER_SIZE + 1, 1);
+    write_header(disk, FIRST_DATA,
+                 how == HEADER_OF_A_DEAD_FILE ? BITCASK_FILE_DATA : BITCASK_FILE_HINT, 77,
+                 0x7777);
+}
+
 static void a_first_file_that_never_was_leaves_an_empty_cask(void **state)
 {
     struct test_disk *disk = *state;
     struct data_image images[2];
     uint64_t offsets[7];
 
-    for (int torn_header = 0; torn_header <= 1; torn_header++) {
+    for (int how = 0; how < NO_FIRST_FILE_COUNT; how++) {
         struct bitcask *cask;
 
         make_unproven_files(disk, images, offsets);
-        if (torn_header)
-            test_disk_truncate(disk, FIRST_DATA, 33);
-        else
-            test_disk_remove(disk, FIRST_DATA);
+        lose_first_file(disk, (enum no_first_file)how);
         cask = test_cask_open(disk, NULL);
         assert_int_equal(count_numbered_keys(cask), 0);
         assert_true(test_cask_stat(cask).cut_count > 0);
@@ -141,6 +176,22 @@ static void a_first_file_that_never_was_leaves_an_empty_cask(void **state)
         data_image_release(&images[0]);
         data_image_release(&images[1]);
     }
+}
+
+/* No power failure puts the header of a file that is in use into another. */
+static void files_that_were_exchanged_are_no_torn_tail(void **state)
+{
+    struct test_disk *disk = *state;
+    struct data_image images[2];
+    uint64_t offsets[7];
+
+    make_unproven_files(disk, images, offsets);
+    write_header(disk, "0000000002.data", BITCASK_FILE_DATA, images[0].id,
+                 images[0].salt);
+    assert_status(test_cask_refused(disk, NULL), BITCASK_CORRUPT);
+    assert_detail("0000000002.data is not the file that MANIFEST lists");
+    data_image_release(&images[0]);
+    data_image_release(&images[1]);
 }
 
 /* HINTS AS PROOFS: a hint for the first @count records of a file made by hand. */
@@ -416,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         disk_test(records_behind_a_lost_one_do_not_come_back),
         disk_test(a_first_file_that_never_was_leaves_an_empty_cask),
+        disk_test(files_that_were_exchanged_are_no_torn_tail),
         disk_test(what_a_hint_speaks_for_had_been_synced),
         disk_test(a_hint_of_another_file_proves_nothing),
         disk_test(what_is_recovered_is_written_again_and_synced_before_it_is_used),
