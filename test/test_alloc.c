@@ -19,11 +19,13 @@ static _Atomic long left;
 static _Atomic bool onwards;
 static _Atomic long failures;
 
+static _Thread_local unsigned paused;
+
 static bool fails(void)
 {
     long before;
 
-    if (!atomic_load(&armed))
+    if (!atomic_load(&armed) || paused > 0)
         return false;
     before = atomic_fetch_sub(&left, 1);
     if (before > 0 || (before < 0 && !atomic_load(&onwards)))
@@ -74,4 +76,14 @@ long test_alloc_stop(void)
 {
     atomic_store(&armed, false);
     return atomic_load(&failures);
+}
+
+void test_alloc_pause(void)
+{
+    paused++;
+}
+
+void test_alloc_resume(void)
+{
+    paused--;
 }

@@ -26,4 +26,11 @@ void test_alloc_fail_from(long skip);
 /* Fail none any more; how many have failed. */
 long test_alloc_stop(void);
 
+/*
+ * Allocations of the calling thread between the two neither count nor fail: those of
+ * what takes the system's place. May be nested.
+ */
+void test_alloc_pause(void);
+void test_alloc_resume(void);
+
 #endif
