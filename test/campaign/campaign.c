@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/campaign/campaign.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PROGRESS_MS = 10000
+};
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void usage(const struct campaign *campaign)
+{
+    fprintf(stderr,
+            "usage: %s [--long] [--seed N] [--replay WORDS] [--directory DIR]\n"
+            "docs/testing.md explains it.\n",
+            campaign->program);
+    exit(EXIT_FAILURE);
+}
+
+static uint64_t number_of(const struct campaign *campaign, const char *text)
+{
+    char *end = NULL;
+    uint64_t number = strtoull(text, &end, 10);
+
+    if (*text == '\0' || *end != '\0')
+        usage(campaign);
+    return number;
+}
+
+void campaign_begin(struct campaign *campaign, int argc, char **argv, const char *name)
+{
+    struct timespec now;
+
+    memset(campaign, 0, sizeof *campaign);
+    campaign->name = name;
+    campaign->program = argv[0];
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    campaign->seed = ((uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec) % 1000000000;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (strcmp(argv[i], "--long") == 0) {
+            campaign->is_long = true;
+            continue;
+        }
+        if (value == NULL)
+            usage(campaign);
+        i++;
+        if (strcmp(argv[i - 1], "--seed") == 0)
+            campaign->seed = number_of(campaign, value);
+        else if (strcmp(argv[i - 1], "--replay") == 0)
+            campaign->replay = value;
+        else if (strcmp(argv[i - 1], "--directory") == 0)
+            campaign->directory = value;
+        else
+            usage(campaign);
+    }
+    if (campaign->directory == NULL)
+        campaign->directory = getenv("TMPDIR");
+    if (campaign->directory == NULL || *campaign->directory == '\0')
+        campaign->directory = "/tmp";
+
+    campaign->began_ms = clock_ms();
+    campaign->told_ms = campaign->began_ms;
+    printf("%s campaign, %s mode, seed %" PRIu64 "\n", name,
+           campaign->is_long ? "long" : "short", campaign->seed);
+    (void)fflush(stdout);
+}
+
+void campaign_count(struct campaign *campaign, const char *what, uint64_t count)
+{
+    unsigned i = 0;
+
+    while (i < campaign->counter_count && strcmp(campaign->counters[i].what, what) != 0)
+        i++;
+    if (i == CAMPAIGN_COUNTERS_MAX)
+        abort();
+    if (i == campaign->counter_count) {
+        campaign->counters[i].what = what;
+        campaign->counter_count++;
+    }
+    campaign->counters[i].count += count;
+}
+
+static void tell_progress(struct campaign *campaign)
+{
+    uint64_t now_ms;
+
+    if (campaign->passed % 64 != 0)
+        return;
+    now_ms = clock_ms();
+    if (now_ms - campaign->told_ms < PROGRESS_MS)
+        return;
+    campaign->told_ms = now_ms;
+    fprintf(stderr, "%s: %" PRIu64 " passed, %" PRIu64 " failed after %" PRIu64 " s\n",
+            campaign->name, campaign->passed, campaign->failed,
+            (now_ms - campaign->began_ms) / 1000);
+}
+
+void campaign_passed(struct campaign *campaign)
+{
+    campaign->passed++;
+    tell_progress(campaign);
+}
+
+void campaign_failed(struct campaign *campaign, const char *replay, const char *format,
+                     ...)
+{
+    va_list arguments;
+
+    campaign->failed++;
+    printf("FAILED: ");
+    va_start(arguments, format);
+    (void)vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n  alone: %s%s --seed %" PRIu64 " --replay '%s'\n", campaign->program,
+           campaign->is_long ? " --long" : "", campaign->seed, replay);
+    (void)fflush(stdout);
+    if (campaign->failed >= CAMPAIGN_FAILURES_MAX) {
+        printf("That is enough.\n");
+        exit(campaign_end(campaign));
+    }
+}
+
+/* Nothing tried is not a success. */
+int campaign_end(struct campaign *campaign)
+{
+    uint64_t ms = clock_ms() - campaign->began_ms;
+
+    if (campaign->passed == 0 && campaign->failed == 0) {
+        printf("Nothing was tried.\n");
+        campaign->failed = 1;
+    }
+    for (unsigned i = 0; i < campaign->counter_count; i++)
+        printf("%s: %" PRIu64 "\n", campaign->counters[i].what,
+               campaign->counters[i].count);
+    printf("seconds: %" PRIu64 ".%" PRIu64 "\n", ms / 1000, ms % 1000 / 100);
+    printf("%s: %" PRIu64 " passed, %" PRIu64 " failed\n", campaign->name,
+           campaign->passed, campaign->failed);
+    (void)fflush(stdout);
+    return campaign->failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+uint64_t campaign_random(uint64_t *state)
+{
+    uint64_t x = *state += 0x9e3779b97f4a7c15u;
+
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+uint64_t campaign_random_below(uint64_t *state, uint64_t limit)
+{
+    return campaign_random(state) % limit;
+}
