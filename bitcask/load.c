@@ -180,7 +180,7 @@ static bool on_terms(const struct bitcask_hint_trailer *trailer,
     if (trailer->data_size < terms->covered_min ||
         trailer->data_size > terms->covered_max)
         return false;
-    if (last_sequence == 0)
+    if (last_sequence == 0 || trailer->data_size < terms->covered_max)
         last_sequence = terms->first_sequence + trailer->entry_count - 1;
     if (trailer->entry_count == 0)
         return trailer->data_size == BITCASK_FILE_HEADER_SIZE;
@@ -226,9 +226,10 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
     return BITCASK_OK;
 }
 
-/* Load every record of a sealed segment by reading the data file. */
+/* Load every record of a sealed segment from @offset on by reading the data file. */
 static enum bitcask_status scan_file(struct bitcask_loader *loader,
-                                     struct bitcask_segment *segment, bitcask_file file)
+                                     struct bitcask_segment *segment, bitcask_file file,
+                                     uint64_t offset)
 {
     struct bitcask *cask = loader->cask;
     struct bitcask_walk_record record;
@@ -237,6 +238,7 @@ static enum bitcask_status scan_file(struct bitcask_loader *loader,
 
     status = bitcask_walk_init(&walk, cask->io, file, segment->id, segment->salt,
                                atomic_load(&segment->data_size));
+    walk.offset = offset;
     while (status == BITCASK_OK) {
         status = bitcask_walk_next(&walk, &record);
         if (status == BITCASK_CORRUPT && cask->options.salvage) {
@@ -276,7 +278,7 @@ static enum bitcask_status check_sequences(struct bitcask *cask,
 
 static enum bitcask_status scan_sealed(struct bitcask_loader *loader,
                                        const struct bitcask_manifest_segment *line,
-                                       struct bitcask_segment *segment)
+                                       struct bitcask_segment *segment, uint64_t offset)
 {
     struct bitcask *cask = loader->cask;
     bitcask_file file;
@@ -287,7 +289,7 @@ static enum bitcask_status scan_sealed(struct bitcask_loader *loader,
     status = bitcask_load_open(cask, line->id, line->salt, &file, &size, &torn);
     if (status != BITCASK_OK)
         return status == BITCASK_NOT_FOUND ? BITCASK_CORRUPT : status;
-    status = scan_file(loader, segment, file);
+    status = scan_file(loader, segment, file, offset);
     cask->io->close(cask->io, file);
     if (status != BITCASK_OK || loader->part != 0)
         return status;
@@ -295,13 +297,13 @@ static enum bitcask_status scan_sealed(struct bitcask_loader *loader,
     return check_sequences(cask, line, segment);
 }
 
-/* By its hint if that is for exactly this file, else by reading all of it. */
+/* By its hint as far as that goes, then by reading the file. */
 static enum bitcask_status load_sealed(struct bitcask_loader *loader,
                                        const struct bitcask_manifest_segment *line,
                                        struct bitcask_segment *segment)
 {
-    struct bitcask_hint_terms terms = { line->size, line->size, line->first_sequence,
-                                        line->last_sequence };
+    struct bitcask_hint_terms terms = { BITCASK_FILE_HEADER_SIZE, line->size,
+                                        line->first_sequence, line->last_sequence };
     uint64_t covered, hinted;
     enum bitcask_status status;
 
@@ -312,8 +314,9 @@ static enum bitcask_status load_sealed(struct bitcask_loader *loader,
         covered = 0;
         status = BITCASK_OK;
     }
-    if (status == BITCASK_OK && covered == 0)
-        status = scan_sealed(loader, line, segment);
+    if (status == BITCASK_OK && covered < line->size)
+        status = scan_sealed(loader, line, segment,
+                             covered > 0 ? covered : BITCASK_FILE_HEADER_SIZE);
     return status;
 }
 

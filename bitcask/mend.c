@@ -132,7 +132,8 @@ static enum bitcask_status settle(struct bitcask_chain *chain, struct bitcask_li
     struct bitcask *cask = chain->cask;
     enum bitcask_status status;
 
-    if (link->file_size > link->kept_size) {
+    if (link->file_size > link->kept_size &&
+        (link->segment->hint_size == 0 || link->segment->hint_size > link->kept_size)) {
         /* The hint first: one that reached past the cut would speak for other bytes. */
         status = bitcask_hint_remove(cask->io, cask->directory, link->line.id);
         if (status == BITCASK_OK)

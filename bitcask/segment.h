@@ -38,8 +38,8 @@ struct bitcask_segment {
 
     uint64_t cut_offset; /* set at open */
     uint64_t cut_size;
-    uint64_t hint_size; /* how much of the data the hint on disk speaks for */
-    bool name_synced;   /* the directory entry survives power loss */
+    _Atomic uint64_t hint_size; /* how much of the data the hint on disk speaks for */
+    bool name_synced;           /* the directory entry survives power loss */
 
     /*
      * The file is open while it is written, or has to be read without a mapping. Once
