@@ -60,7 +60,7 @@ enum bitcask_status {
     BITCASK_NO_SPACE = -7,    /* the disk or the quota is full */
     BITCASK_TOO_BIG = -8,     /* a key or value above the limits below */
     BITCASK_MISUSE = -9,      /* the caller broke a rule stated here */
-    BITCASK_FAILED = -10,     /* an earlier sync failed: close, reopen, then write */
+    BITCASK_FAILED = -10,     /* a sync, or undoing a write, failed: reopen to write */
     BITCASK_UNSUPPORTED = -11 /* files of a newer format than this library knows */
 };
 

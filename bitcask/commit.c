@@ -64,6 +64,16 @@ void bitcask_commit_abandon(struct bitcask_commit *commit)
         free(commit->prepared);
 }
 
+/*
+ * READ_ONLY and NO_MEMORY say that nothing was done. Of a write or sync that failed with
+ * them, on a file system that has just given up for example, nobody knows that.
+ */
+static enum bitcask_status uncertain(enum bitcask_status status)
+{
+    return status == BITCASK_READ_ONLY || status == BITCASK_NO_MEMORY ? BITCASK_IO
+                                                                      : status;
+}
+
 static enum bitcask_status refuse(const struct bitcask_commit *commit)
 {
     if (!atomic_load_explicit(&commit->failed, memory_order_relaxed))
@@ -93,13 +103,13 @@ enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
                                                 struct bitcask_segment *segment)
 {
     struct bitcask_io *io = commit->io;
-    enum bitcask_status status = io->sync(io, segment->file);
+    enum bitcask_status status = uncertain(io->sync(io, segment->file));
 
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "sync %010" PRIu64 ".data", segment->id);
     if (segment->name_synced)
         return BITCASK_OK;
-    status = io->directory_sync(io, commit->directory);
+    status = uncertain(io->directory_sync(io, commit->directory));
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "sync the directory of %010" PRIu64 ".data",
                                   segment->id);
@@ -121,6 +131,7 @@ static enum bitcask_status sync_active(struct bitcask_commit *commit)
 
     assert(!commit->syncing);
     commit->syncing = true;
+    commit->cut_unsynced = false;
     (void)pthread_mutex_unlock(&commit->lock);
     status = bitcask_commit_sync_segment(commit, segment);
     (void)pthread_mutex_lock(&commit->lock);
@@ -262,10 +273,12 @@ static enum bitcask_status write_parts(struct bitcask_commit *commit,
     struct bitcask_segment *segment = commit->active;
     uint64_t offset = atomic_load(&segment->data_size);
     struct bitcask_io *io = commit->io;
-    enum bitcask_status status = io->write(io, segment->file, offset, parts, part_count);
+    enum bitcask_status status =
+        uncertain(io->write(io, segment->file, offset, parts, part_count));
 
     if (status == BITCASK_OK)
         return BITCASK_OK;
+    commit->cut_unsynced = true;
     bitcask_fail_errno(status, "append to %010" PRIu64 ".data, offset %" PRIu64,
                        segment->id, offset);
     if (io->truncate(io, segment->file, offset) != BITCASK_OK)

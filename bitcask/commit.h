@@ -42,6 +42,7 @@ struct bitcask_commit {
     pthread_cond_t sync_done;
     struct bitcask_segment *active; /* NULL: the next append begins one */
     bool rotate_next;               /* append nothing more to the active one */
+    bool cut_unsynced;              /* a failed append was cut off it since its sync */
     bool syncing;                   /* a sync runs, without the lock */
     _Atomic bool closed;            /* no more writes */
     _Atomic bool failed;            /* because a sync failed: no more syncs either */

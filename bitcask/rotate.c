@@ -8,6 +8,7 @@
 #include "bitcask/commit.h"
 #include "bitcask/data_file.h"
 #include "bitcask/status.h"
+#include "hint/hint.h"
 
 /*
  * Ids prepared by one MANIFEST: few for a small cask, and in proportion for a large
@@ -73,7 +74,25 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
     return BITCASK_OK;
 }
 
-/* Write the MANIFEST with the ids in @prepared. A failed sync ends all writing. */
+/* Remove the hint of the newest segment that has one; false: none has. */
+static bool give_up_hint(struct bitcask_commit *commit)
+{
+    for (uint32_t i = atomic_load(&commit->segments->count); i-- > 0;) {
+        struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
+
+        if (!atomic_load(&segment->sealed) || atomic_load(&segment->hint_size) == 0)
+            continue;
+        atomic_store(&segment->hint_size, 0);
+        if (bitcask_hint_remove(commit->io, commit->directory, segment->id) == BITCASK_OK)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Write the MANIFEST with the ids in @prepared. A failed sync ends all writing. On a
+ * full disk hints make room for it: they only save time.
+ */
 static enum bitcask_status write_manifest(struct bitcask_commit *commit,
                                           const struct bitcask_manifest_segment *prepared,
                                           size_t prepared_count)
@@ -84,9 +103,12 @@ static enum bitcask_status write_manifest(struct bitcask_commit *commit,
 
     bitcask_manifest_init(&manifest);
     status = build_manifest(commit, &manifest, prepared, prepared_count);
-    if (status == BITCASK_OK)
-        status =
-            bitcask_manifest_write(&manifest, commit->io, commit->directory, &switched);
+    if (status == BITCASK_OK) {
+        do
+            status = bitcask_manifest_write(&manifest, commit->io, commit->directory,
+                                            &switched);
+        while (status == BITCASK_NO_SPACE && !switched && give_up_hint(commit));
+    }
     bitcask_manifest_release(&manifest);
 
     /* Neither list can be built upon: it is not known which one will be found. */
@@ -172,8 +194,13 @@ enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit)
     struct bitcask_segment *next = NULL;
     enum bitcask_status status;
 
-    if (old != NULL &&
-        (commit->synced_sequence < commit->last_sequence || !old->name_synced)) {
+    /*
+     * What was cut off must not come back with the power: the next segment begins with
+     * the number that it had.
+     */
+    if (old != NULL && (commit->synced_sequence < commit->last_sequence ||
+                        !old->name_synced || commit->cut_unsynced)) {
+        commit->cut_unsynced = false;
         status = bitcask_commit_sync_segment(commit, old);
         if (status != BITCASK_OK) {
             bitcask_commit_set_failed(commit);

@@ -43,7 +43,7 @@ const char *bitcask_status_text(enum bitcask_status status)
     case BITCASK_MISUSE:
         return "wrong use of the interface";
     case BITCASK_FAILED:
-        return "an earlier sync failed";
+        return "writing has ended after a failure";
     case BITCASK_UNSUPPORTED:
         return "a newer format";
     }
