@@ -133,12 +133,12 @@ enum bitcask_status bitcask_data_file_open(struct bitcask_io *io, bitcask_file d
     return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_data_file_salt(struct bitcask_io *io, bitcask_file directory,
-                                           uint64_t id, uint64_t *salt)
+enum bitcask_status bitcask_data_file_header(struct bitcask_io *io,
+                                             bitcask_file directory, uint64_t id,
+                                             struct bitcask_file_header *header)
 {
     uint8_t bytes[BITCASK_FILE_HEADER_SIZE];
     bitcask_file file = BITCASK_NO_FILE;
-    struct bitcask_file_header header;
     uint64_t size;
     size_t got;
     enum bitcask_status status = bitcask_data_file_open_unchecked(
@@ -152,12 +152,9 @@ enum bitcask_status bitcask_data_file_salt(struct bitcask_io *io, bitcask_file d
     io->close(io, file);
     if (status != BITCASK_OK)
         return status;
-    if (got < sizeof bytes)
-        return BITCASK_CORRUPT;
-    status = bitcask_file_header_decode(bytes, BITCASK_FILE_DATA, &header);
-    if (status == BITCASK_OK)
-        *salt = header.salt;
-    return status;
+    return got == sizeof bytes
+               ? bitcask_file_header_decode(bytes, BITCASK_FILE_DATA, header)
+               : BITCASK_CORRUPT;
 }
 
 enum bitcask_status bitcask_walk_init(struct bitcask_walk *walk, struct bitcask_io *io,
@@ -258,6 +255,7 @@ static enum bitcask_status read_header(struct bitcask_walk *walk, uint64_t end,
     uint64_t room = end - walk->offset;
     size_t prefix_size =
         room < BITCASK_RECORD_PREFIX_MAX ? (size_t)room : BITCASK_RECORD_PREFIX_MAX;
+    uint64_t needed;
     enum bitcask_status status;
 
     status = look(walk, walk->offset, prefix_size, bytes);
@@ -266,7 +264,9 @@ static enum bitcask_status read_header(struct bitcask_walk *walk, uint64_t end,
     status = bitcask_record_decode(*bytes, prefix_size, record);
     if (status != BITCASK_OK)
         return fail_at(walk, "this is not a record");
-    if (bitcask_record_size(record) > room)
+    needed = walk->headers_only ? bitcask_record_prefix_size(record) + record->key_size
+                                : bitcask_record_size(record);
+    if (needed > room)
         return fail_at(walk, "the record reaches past the end of the file");
 
     status = look(walk, walk->offset,

@@ -45,11 +45,12 @@ enum bitcask_status bitcask_data_file_open_unchecked(struct bitcask_io *io,
                                                      bitcask_file *out, uint64_t *size);
 
 /*
- * Whose header the file of segment @id has. BITCASK_CORRUPT, BITCASK_UNSUPPORTED: no
+ * Whatever header the file of segment @id has. BITCASK_CORRUPT, BITCASK_UNSUPPORTED: no
  * data file's, without words.
  */
-enum bitcask_status bitcask_data_file_salt(struct bitcask_io *io, bitcask_file directory,
-                                           uint64_t id, uint64_t *salt);
+enum bitcask_status bitcask_data_file_header(struct bitcask_io *io,
+                                             bitcask_file directory, uint64_t id,
+                                             struct bitcask_file_header *header);
 
 /* A record met on a walk. The key is valid until the next step. */
 struct bitcask_walk_record {
@@ -62,6 +63,7 @@ struct bitcask_walk_record {
 /* Zeroed is released. Set up with init, then change the members of the first group. */
 struct bitcask_walk {
     bool check_values; /* also read values; those of batches are always read */
+    bool headers_only; /* bitcask_walk_resync() takes a record cut off behind its key */
     uint64_t offset;   /* where the next record is expected */
     uint64_t end;      /* the walk ends here; never behind the end of the file */
 

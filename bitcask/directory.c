@@ -48,7 +48,7 @@ enum bitcask_status bitcask_directory_list(struct bitcask *cask,
 
     memset(listing, 0, sizeof *listing);
     status = cask->io->directory_list(cask->io, cask->directory, list_name, listing);
-    if (status != BITCASK_OK && status != BITCASK_NO_MEMORY)
+    if (status != BITCASK_OK)
         bitcask_fail_errno(status, "list the directory");
     return status;
 }
@@ -112,30 +112,40 @@ enum bitcask_status bitcask_directory_check_unused(struct bitcask *cask,
     return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_listing_check(const struct bitcask_listing *listing,
+/* The manifest is in order of id. */
+static bool is_listed(const struct bitcask_manifest *manifest, uint64_t id)
+{
+    size_t low = 0;
+    size_t high = manifest->segment_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (manifest->segments[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < manifest->segment_count && manifest->segments[low].id == id;
+}
+
+enum bitcask_status bitcask_listing_check(struct bitcask *cask,
+                                          const struct bitcask_listing *listing,
                                           const struct bitcask_manifest *manifest)
 {
     const uint64_t *ids = listing->data_ids.data;
 
     for (size_t i = 0; i < listing->data_ids.size / sizeof *ids; i++) {
-        size_t low = 0;
-        size_t high = manifest->segment_count;
-
-        while (low < high) { /* the manifest is in order of id */
-            size_t middle = low + (high - low) / 2;
-
-            if (manifest->segments[middle].id < ids[i])
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low == manifest->segment_count || manifest->segments[low].id != ids[i])
+        if (is_listed(manifest, ids[i]))
+            continue;
+        if (!cask->options.salvage)
             return bitcask_fail(
                 BITCASK_CORRUPT,
                 "%010" PRIu64 ".data is not listed in MANIFEST: put the "
                 "MANIFEST back that belongs to it, or move the file out if "
                 "it is not of this cask, or run bitcask repair",
                 ids[i]);
+        atomic_fetch_add(&cask->damage_count, 1);
     }
     return BITCASK_OK;
 }

@@ -39,8 +39,12 @@ enum bitcask_status bitcask_directory_check_unused(struct bitcask *cask,
 enum bitcask_status bitcask_directory_clear(struct bitcask *cask,
                                             const struct bitcask_listing *listing);
 
-/* BITCASK_CORRUPT: there is a data file that the MANIFEST does not know. */
-enum bitcask_status bitcask_listing_check(const struct bitcask_listing *listing,
+/*
+ * BITCASK_CORRUPT: there is a data file that the MANIFEST does not know. With salvage
+ * it is counted as damage, and left alone.
+ */
+enum bitcask_status bitcask_listing_check(struct bitcask *cask,
+                                          const struct bitcask_listing *listing,
                                           const struct bitcask_manifest *manifest);
 
 /*

@@ -118,8 +118,8 @@ static enum bitcask_status read_manifest(struct bitcask *cask,
     }
     if (cask->options.salvage && (status == BITCASK_CORRUPT || !listing->manifest))
         return bitcask_listing_salvage(cask, listing, manifest);
-    if (status == BITCASK_OK && listing->manifest && !cask->options.salvage)
-        status = bitcask_listing_check(listing, manifest);
+    if (status == BITCASK_OK && listing->manifest)
+        status = bitcask_listing_check(cask, listing, manifest);
     return status;
 }
 

@@ -69,21 +69,23 @@ static bool is_listed(const struct bitcask_chain *chain, uint64_t salt)
 
 /*
  * The file of @link begins with the header of another. If that one is ours too, somebody
- * has exchanged them. If not, a power failure may have done it: the first sector never
- * reached the disk, and what was there before belonged to a file that is gone. As with
- * any header that is not whole, it is for the proofs to say whether ours was synced.
+ * has exchanged them; if it has the same id, file and MANIFEST are of different casks.
+ * Otherwise a power failure may have done it: the first sector never reached the disk,
+ * and what was there before belonged to a file that is gone. (Its id was another: none
+ * is given out twice.) As with any header that is not whole, it is for the proofs to
+ * say whether ours was synced.
  */
 static enum bitcask_status judge_other_header(struct bitcask_chain *chain,
                                               struct bitcask_link *link)
 {
     struct bitcask *cask = chain->cask;
-    uint64_t salt = 0;
+    struct bitcask_file_header header;
     enum bitcask_status status =
-        bitcask_data_file_salt(cask->io, cask->directory, link->line.id, &salt);
+        bitcask_data_file_header(cask->io, cask->directory, link->line.id, &header);
 
     if (status != BITCASK_OK)
         return status;
-    if (is_listed(chain, salt))
+    if (header.segment_id == link->line.id || is_listed(chain, header.salt))
         return BITCASK_CORRUPT; /* in the words of who met it */
     link->torn_header = true;
     return BITCASK_OK;
@@ -169,6 +171,7 @@ static enum bitcask_status search_records(struct bitcask_chain *chain,
         status = bitcask_walk_init(&walk, cask->io, file, link->line.id, link->line.salt,
                                    link->file_size);
     walk.offset = offset;
+    walk.headers_only = true;
     while (status == BITCASK_OK && !*proven) {
         status = bitcask_walk_resync(&walk, sequence, chain->highest_sane, &record);
         if (status != BITCASK_OK)
@@ -225,17 +228,57 @@ static enum bitcask_status report_damage(const struct bitcask_link *link, uint64
 }
 
 /*
+ * Whether the file after link @index begins with the next record: then there is none
+ * missing, and what is at the end of this file was never one.
+ */
+static enum bitcask_status goes_on_behind(struct bitcask_chain *chain, size_t index,
+                                          bool *goes_on)
+{
+    struct bitcask *cask = chain->cask;
+    bitcask_file file = BITCASK_NO_FILE;
+    struct bitcask_walk walk = { 0 };
+    struct bitcask_walk_record record;
+    struct bitcask_link *link;
+    enum bitcask_status status;
+
+    *goes_on = false;
+    do
+        index++;
+    while (index < chain->count && !chain->links[index].exists);
+    if (index == chain->count || chain->links[index].torn_header)
+        return BITCASK_OK;
+    link = &chain->links[index];
+    status = reopen_link(chain, link, &file);
+    if (status == BITCASK_OK)
+        status = bitcask_walk_init(&walk, cask->io, file, link->line.id, link->line.salt,
+                                   link->file_size);
+    if (status == BITCASK_OK) {
+        status = bitcask_walk_next(&walk, &record);
+        *goes_on = status == BITCASK_OK && record.header.sequence == chain->sequence + 1;
+        if (status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT)
+            status = BITCASK_OK; /* for those who come there to judge */
+    }
+    bitcask_walk_release(&walk);
+    if (file != BITCASK_NO_FILE)
+        cask->io->close(cask->io, file);
+    return status;
+}
+
+/*
  * The chain cannot go on at @offset of link @index: is that where history ends? The
- * proof is looked for from @search_offset on. BITCASK_OK: yes, and the chain ends here.
+ * proof is looked for there. BITCASK_OK: yes, and the chain ends here, or no, and it
+ * goes on in a later file.
  */
 static enum bitcask_status end_chain(struct bitcask_chain *chain, size_t index,
-                                     uint64_t offset, uint64_t search_offset,
-                                     const char *what)
+                                     uint64_t offset, const char *what)
 {
     bool proven = false;
-    enum bitcask_status status =
-        search_proof(chain, index, search_offset, chain->sequence + 1, &proven);
+    bool goes_on = false;
+    enum bitcask_status status = goes_on_behind(chain, index, &goes_on);
 
+    if (status != BITCASK_OK || goes_on)
+        return status;
+    status = search_proof(chain, index, offset, chain->sequence + 1, &proven);
     if (status != BITCASK_OK)
         return status;
     if (proven)
@@ -276,12 +319,11 @@ static enum bitcask_status walk_link(struct bitcask_chain *chain, size_t index,
         if (status == BITCASK_NOT_FOUND)
             return BITCASK_OK;
         if (status == BITCASK_CORRUPT)
-            return end_chain(chain, index, walk->offset, walk->offset + 1,
-                             "there is no whole record");
+            return end_chain(chain, index, walk->offset, "there is no whole record");
         if (status != BITCASK_OK)
             return status;
         if (record.header.sequence != chain->sequence + 1)
-            return end_chain(chain, index, record.offset, record.offset,
+            return end_chain(chain, index, record.offset,
                              "a record is missing before this");
         if (!record.value_intact)
             status = judge_bad_value(chain, index, &record, &accepted);
@@ -322,11 +364,14 @@ static enum bitcask_status salvage_link(struct bitcask_chain *chain,
             status = bitcask_walk_resync(walk, 1, UINT64_MAX, &ignored);
             continue;
         }
-        if (status == BITCASK_OK)
-            status = bitcask_load_record(&chain->loader, link->segment, &record.header,
-                                         record.offset, record.key);
-        if (status == BITCASK_OK && record.header.sequence > chain->sequence)
+        if (status != BITCASK_OK)
+            break;
+        if (record.header.sequence > chain->sequence + 1) /* some are missing */
+            atomic_fetch_add(&chain->cask->damage_count, 1);
+        if (record.header.sequence > chain->sequence)
             chain->sequence = record.header.sequence;
+        status = bitcask_load_record(&chain->loader, link->segment, &record.header,
+                                     record.offset, record.key);
     }
     link->kept_size = link->file_size;
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
@@ -429,7 +474,7 @@ static enum bitcask_status load_chain(struct bitcask_chain *chain)
             status = check_missing(chain, link);
             if (status == BITCASK_OK && link->torn_header &&
                 !chain->cask->options.salvage)
-                status = end_chain(chain, i, 0, 0, "the file header is damaged");
+                status = end_chain(chain, i, 0, "the file header is damaged");
         }
         if (status != BITCASK_OK)
             return status;

@@ -160,7 +160,8 @@ void sim_disk_put_file(struct sim_disk *disk, const char *path, const char *name
 
     test_alloc_pause();
     if (directory == NULL) {
-        directory = &disk->directories[sim_directory_new(disk, path)];
+        index = sim_directory_new(disk, path);
+        directory = &disk->directories[index];
         directory->now = directory->kept = true;
     }
     index = sim_inode_new(disk);

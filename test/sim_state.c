@@ -182,15 +182,28 @@ void sim_change_size(struct sim_disk *disk, int index, uint64_t size)
                          size < size_before ? size_before : size);
 }
 
+/* A file takes room as long as it has a name. */
+static uint64_t used_size(const struct sim_disk *disk)
+{
+    uint64_t used = 0;
+
+    for (size_t i = 0; i < disk->directory_count; i++) {
+        const struct sim_names *names = &disk->directories[i].names_now;
+
+        for (size_t j = 0; j < names->count; j++)
+            used += disk->inodes[names->list[j].inode].now_size;
+    }
+    return used;
+}
+
 uint64_t sim_fitting(const struct sim_disk *disk, const struct sim_inode *inode,
                      uint64_t offset, uint64_t size)
 {
-    uint64_t used = 0, room;
+    uint64_t used, room;
 
     if (disk->size_max == UINT64_MAX || offset + size <= inode->now_size)
         return size;
-    for (size_t i = 0; i < disk->inode_count; i++)
-        used += disk->inodes[i].now_size;
+    used = used_size(disk);
     room = used < disk->size_max ? disk->size_max - used : 0;
     if (offset + size - inode->now_size <= room)
         return size;

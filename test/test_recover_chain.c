@@ -178,7 +178,10 @@ static void a_first_file_that_never_was_leaves_an_empty_cask(void **state)
     }
 }
 
-/* No power failure puts the header of a file that is in use into another. */
+/*
+ * No power failure puts the header of a file that is in use into another, and none makes
+ * one of the same id: then the MANIFEST may be of another cask, and nothing is cut.
+ */
 static void files_that_were_exchanged_are_no_torn_tail(void **state)
 {
     struct test_disk *disk = *state;
@@ -188,6 +191,9 @@ static void files_that_were_exchanged_are_no_torn_tail(void **state)
     make_unproven_files(disk, images, offsets);
     write_header(disk, "0000000002.data", BITCASK_FILE_DATA, images[0].id,
                  images[0].salt);
+    assert_status(test_cask_refused(disk, NULL), BITCASK_CORRUPT);
+    assert_detail("0000000002.data is not the file that MANIFEST lists");
+    write_header(disk, "0000000002.data", BITCASK_FILE_DATA, images[1].id, 77);
     assert_status(test_cask_refused(disk, NULL), BITCASK_CORRUPT);
     assert_detail("0000000002.data is not the file that MANIFEST lists");
     data_image_release(&images[0]);
@@ -439,8 +445,8 @@ static void what_is_recovered_is_written_again_and_synced_before_it_is_used(void
     test_image_release(&image);
 }
 
-/* A hint that reached past the cut would speak for other bytes one day. */
-static void hints_go_before_a_cut_and_later_files_before_earlier_ones(void **state)
+/* One that cannot be used might reach past the cut, and speak for other bytes one day. */
+static void useless_hints_go_before_a_cut_and_later_files_before_earlier(void **state)
 {
     struct test_disk *disk = *state;
     struct data_image images[2];
@@ -449,6 +455,7 @@ static void hints_go_before_a_cut_and_later_files_before_earlier_ones(void **sta
 
     make_unproven_files(disk, images, offsets);
     write_hint(disk, &images[0], offsets, 1, offsets[2]);
+    test_disk_flip(disk, FIRST_HINT, 20, 1);
     test_disk_flip(disk, FIRST_DATA, offsets[3] + 17, 1);
     begin_trace(disk);
     cask = test_cask_open(disk, NULL);
@@ -462,6 +469,66 @@ static void hints_go_before_a_cut_and_later_files_before_earlier_ones(void **sta
     data_image_release(&images[1]);
 }
 
+/*
+ * What a header that has gone bad no longer tells, the hint of a clean close does. It
+ * stays through a cut behind it, and goes on in the hint of the sealed file, or the cask
+ * would never open again.
+ */
+static void a_hint_that_ends_before_a_cut_is_kept_and_continued(void **state)
+{
+    struct test_disk *disk = *state;
+    struct data_image images[2];
+    uint64_t offsets[7];
+    struct bitcask *cask;
+
+    make_unproven_files(disk, images, offsets);
+    write_hint(disk, &images[0], offsets, 1, offsets[2]);
+    test_disk_flip(disk, FIRST_DATA, offsets[1] + 17, 1);
+    test_disk_flip(disk, FIRST_DATA, offsets[3] + 17, 1);
+    for (int i = 0; i < 3; i++) {
+        struct bitcask_buffer value = { 0 };
+
+        cask = test_cask_open(disk, NULL);
+        assert_int_equal(test_cask_stat(cask).key_count, i == 0 ? 2 : 3);
+        assert_int_equal(test_cask_stat(cask).cut_count, i == 0 ? 2 : 0);
+        assert_int_equal(test_cask_stat(cask).hint_count, 1);
+        assert_status(bitcask_get(cask, bitcask_text("key 1"), &value), BITCASK_CORRUPT);
+        assert_status(bitcask_exists(cask, bitcask_text("key 2")), BITCASK_OK);
+        test_cask_put(cask, "new", "value");
+        test_cask_close(cask);
+    }
+    data_image_release(&images[0]);
+    data_image_release(&images[1]);
+}
+
+/* Between two records with consecutive numbers there is none to be missed. */
+static void what_follows_the_last_record_of_a_file_does_not_end_history(void **state)
+{
+    struct test_disk *disk = *state;
+    struct data_image images[2];
+    uint64_t offsets[7];
+    struct bitcask *cask;
+
+    for (size_t size = 1; size < 1000; size *= 3) {
+        struct bitcask_buffer bytes = { 0 };
+        uint8_t *noise = test_noise(size, size);
+
+        make_unproven_files(disk, images, offsets);
+        test_disk_read(disk, FIRST_DATA, &bytes);
+        assert_status(bitcask_buffer_append(&bytes, noise, size), BITCASK_OK);
+        test_disk_write(disk, FIRST_DATA, bytes.data, bytes.size);
+        cask = test_cask_open(disk, NULL);
+        assert_int_equal(count_numbered_keys(cask), 6);
+        assert_int_equal(test_cask_stat(cask).cut_count, 1);
+        assert_int_equal(test_cask_stat(cask).cut_size, size);
+        test_cask_close(cask);
+        free(noise);
+        bitcask_buffer_release(&bytes);
+        data_image_release(&images[0]);
+        data_image_release(&images[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,7 +538,9 @@ int main(void)
         disk_test(what_a_hint_speaks_for_had_been_synced),
         disk_test(a_hint_of_another_file_proves_nothing),
         disk_test(what_is_recovered_is_written_again_and_synced_before_it_is_used),
-        disk_test(hints_go_before_a_cut_and_later_files_before_earlier_ones),
+        disk_test(useless_hints_go_before_a_cut_and_later_files_before_earlier),
+        disk_test(a_hint_that_ends_before_a_cut_is_kept_and_continued),
+        disk_test(what_follows_the_last_record_of_a_file_does_not_end_history),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

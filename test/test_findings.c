@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the campaigns have found, each in its smallest form. They are in test/campaign;
+ * test_recover_chain.c has what they found in recovery.
+ */
+#include "test/test_support.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bitcask/cask.h"
+#include "bitcask/file_name.h"
+#include "test/sim_disk.h"
+
+static const struct bitcask_options durable = { .sync = BITCASK_SYNC_ALWAYS,
+                                                .no_background = true,
+                                                .file_size_max = 4096 };
+
+static struct bitcask *open_cask(struct sim_disk *disk,
+                                 const struct bitcask_options *options)
+{
+    struct bitcask *cask = NULL;
+
+    assert_status(bitcask_open_with(sim_disk_io(disk), &cask, "/cask", options),
+                  BITCASK_OK);
+    return cask;
+}
+
+static enum bitcask_status put(struct bitcask *cask, const char *key, size_t size)
+{
+    static const char value[4000];
+
+    return bitcask_put(cask, bitcask_text(key), (struct bitcask_slice){ value, size });
+}
+
+static void fail_once(struct sim_disk *disk, enum fault_call call,
+                      enum bitcask_status status, size_t partial_size)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(call),
+                                     .status = status,
+                                     .error = ENOSPC,
+                                     .partial_size = partial_size };
+
+    sim_disk_arm(disk, &plan);
+}
+
+/*
+ * A write failed, was cut off again, and the next record began a new file, with the same
+ * number. Everything was synced, it seemed; but the cut was not, so that the power could
+ * bring the record back, which then stood before the acknowledged one.
+ */
+static void a_cut_is_synced_before_the_next_file_begins(void **state)
+{
+    (void)state;
+    for (int partial = 0; partial < 3; partial++) {
+        struct sim_disk *disk = sim_disk_new(1);
+        struct bitcask *cask = open_cask(disk, &durable);
+
+        assert_status(put(cask, "first", 2000), BITCASK_OK);
+        fail_once(disk, FAULT_WRITE, BITCASK_NO_SPACE, (size_t)partial * 600);
+        assert_status(put(cask, "failed", 1000), BITCASK_NO_SPACE);
+        assert_status(put(cask, "acknowledged", 3500), BITCASK_OK);
+
+        for (uint64_t seed = 0; seed < 200; seed++) {
+            struct sim_disk *left = sim_disk_after(disk, SIM_POWER_ANY, seed);
+            struct bitcask *found = open_cask(left, &durable);
+
+            assert_status(bitcask_exists(found, bitcask_text("first")), BITCASK_OK);
+            assert_status(bitcask_exists(found, bitcask_text("acknowledged")),
+                          BITCASK_OK);
+            assert_status(bitcask_close(found), BITCASK_OK);
+            sim_disk_free(left);
+        }
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(disk);
+    }
+}
+
+/* READ_ONLY and NO_MEMORY mean that nothing was done; after a write, who knows? */
+static void a_write_or_sync_that_failed_may_have_done_something(void **state)
+{
+    static const enum fault_call calls[] = { FAULT_WRITE, FAULT_SYNC };
+    static const enum bitcask_status said[] = { BITCASK_READ_ONLY, BITCASK_NO_MEMORY };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH_OF(calls); i++) {
+        for (size_t j = 0; j < LENGTH_OF(said); j++) {
+            struct sim_disk *disk = sim_disk_new(1);
+            struct bitcask *cask = open_cask(disk, &durable);
+
+            assert_status(put(cask, "first", 10), BITCASK_OK);
+            fail_once(disk, calls[i], said[j], 10000);
+            assert_status(put(cask, "failed", 10), BITCASK_IO);
+            (void)bitcask_close(cask);
+            sim_disk_free(disk);
+        }
+    }
+}
+
+static void a_listing_that_fails_is_told(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask *cask = NULL;
+
+    (void)state;
+    assert_status(bitcask_close(open_cask(disk, &durable)), BITCASK_OK);
+    fail_once(disk, FAULT_DIRECTORY_LIST, BITCASK_NO_MEMORY, 0);
+    assert_status(bitcask_open_with(sim_disk_io(disk), &cask, "/cask", &durable),
+                  BITCASK_NO_MEMORY);
+    assert_detail("list the directory");
+    sim_disk_free(disk);
+}
+
+static uint64_t used_size(struct sim_disk *disk)
+{
+    const char *name;
+    uint64_t used = 0;
+
+    for (size_t i = 0; (name = sim_disk_name(disk, "/cask", i)) != NULL; i++) {
+        size_t size;
+
+        (void)sim_disk_file(disk, "/cask", name, &size);
+        used += size;
+    }
+    return used;
+}
+
+/* Hints, which only save time, took the last room, and a clean close had none. */
+static void hints_make_room_for_the_manifest(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask *cask = open_cask(disk, &durable);
+    struct bitcask_stat stat;
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        (void)snprintf(key, sizeof key, "key %d", i);
+        assert_status(put(cask, key, 1000), BITCASK_OK);
+    }
+    /* Room for one more record, but for no new MANIFEST beside the old one. */
+    sim_disk_set_capacity(disk, used_size(disk) + 100);
+    assert_status(put(cask, "last", 20), BITCASK_OK);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+
+    sim_disk_set_capacity(disk, UINT64_MAX);
+    cask = open_cask(disk, &durable);
+    assert_status(bitcask_stat(cask, &stat), BITCASK_OK);
+    assert_int_equal(stat.key_count, 41);
+    assert_int_equal(stat.cut_count, 0);
+    assert_int_equal(stat.recovered_size, 0); /* the end was a clean one */
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
+static void salvage_counts_files_that_the_manifest_does_not_list(void **state)
+{
+    const struct bitcask_options salvage = { .read_only = true, .salvage = true };
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask_stat stat;
+    struct bitcask *cask;
+
+    (void)state;
+    assert_status(bitcask_close(open_cask(disk, &durable)), BITCASK_OK);
+    sim_disk_put_file(disk, "/cask", "0000000999.data", "foreign", 7);
+    cask = open_cask(disk, &salvage);
+    assert_status(bitcask_stat(cask, &stat), BITCASK_OK);
+    assert_int_equal(stat.damage_count, 1);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
+/* Three files, of which no list says how long they are, since nobody closed them. */
+static struct sim_disk *make_three_files(void)
+{
+    struct sim_disk *disk = sim_disk_new(1), *left;
+    const struct bitcask_options options = { .sync = BITCASK_SYNC_NONE,
+                                             .no_background = true,
+                                             .file_size_max = 4096 };
+    struct bitcask *cask = open_cask(disk, &options);
+
+    for (int i = 0; i < 9; i++) {
+        char key[2] = { (char)('a' + i), '\0' };
+
+        assert_status(put(cask, key, 1200), BITCASK_OK);
+    }
+    left = sim_disk_after(disk, SIM_POWER_ALL, 1);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+    for (int id = 1; id < 3; id++) {
+        char name[BITCASK_NAME_SIZE];
+
+        bitcask_hint_name(name, (uint64_t)id);
+        if (sim_disk_file(left, "/cask", name, &(size_t){ 0 }) != NULL)
+            sim_disk_remove_file(left, "/cask", name);
+    }
+    return left;
+}
+
+static void cut_file(struct sim_disk *disk, const char *name, size_t cut_size)
+{
+    size_t size;
+    const uint8_t *bytes = sim_disk_file(disk, "/cask", name, &size);
+    uint8_t copy[8192];
+
+    assert_non_null(bytes);
+    assert_true(size <= sizeof copy && size > cut_size);
+    memcpy(copy, bytes, size);
+    sim_disk_put_file(disk, "/cask", name, copy, size - cut_size);
+}
+
+static void salvage_counts_records_that_are_missing(void **state)
+{
+    const struct bitcask_options salvage = { .read_only = true, .salvage = true };
+    struct sim_disk *disk = make_three_files();
+    struct bitcask_stat stat;
+    struct bitcask *cask;
+
+    (void)state;
+    cut_file(disk, "0000000002.data", 28 + 1 + 1200); /* one whole record */
+    cask = open_cask(disk, &salvage);
+    assert_status(bitcask_stat(cask, &stat), BITCASK_OK);
+    assert_int_equal(stat.key_count, 8);
+    assert_int_equal(stat.damage_count, 1);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
+/*
+ * The record "g" begins the third file, which was begun when all before it was synced.
+ * Of it there is only the beginning; that says so.
+ */
+static void a_record_cut_off_behind_its_key_is_a_proof(void **state)
+{
+    struct sim_disk *disk = make_three_files();
+    struct bitcask *cask = NULL;
+
+    (void)state;
+    cut_file(disk, "0000000002.data", 28 + 1 + 1200);
+    cut_file(disk, "0000000003.data", 3 * 1229 - 28 - 100);
+    assert_status(bitcask_open_with(sim_disk_io(disk), &cask, "/cask", &durable),
+                  BITCASK_CORRUPT);
+    assert_detail("record 6 is proven to have been synced");
+    sim_disk_free(disk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cut_is_synced_before_the_next_file_begins),
+        cmocka_unit_test(a_write_or_sync_that_failed_may_have_done_something),
+        cmocka_unit_test(a_listing_that_fails_is_told),
+        cmocka_unit_test(hints_make_room_for_the_manifest),
+        cmocka_unit_test(salvage_counts_files_that_the_manifest_does_not_list),
+        cmocka_unit_test(salvage_counts_records_that_are_missing),
+        cmocka_unit_test(a_record_cut_off_behind_its_key_is_a_proof),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
