@@ -47,7 +47,8 @@ struct scene {
     struct history *history;
     struct sim_disk *disk;
     struct floors floors; /* 0: those of the history, which is being written */
-    bool tapped;          /* what is written are records of the history */
+    bool tapped;          /* what is written are records of the history... */
+    bool opening;         /* ...but for what an open writes again */
     unsigned depth;       /* how many crashes there were before */
     uint64_t moment;      /* so far on this disk */
     uint64_t cut_moment;  /* depth > 0: only there... */
@@ -171,7 +172,7 @@ static void cut_here(struct sim_disk *disk, const struct sim_moment *moment,
     struct run *run = scene->run;
 
     (void)disk;
-    if (scene->tapped)
+    if (scene->tapped && !scene->opening)
         history_tap(scene->history, moment);
     if (!changes_something(moment->call))
         return;
@@ -241,6 +242,7 @@ static void check_goes_on(struct scene *scene, struct bitcask *cask,
         .interval_ms =
             options->sync == BITCASK_SYNC_INTERVAL ? options->sync_interval_ms : 0,
         .thread_count = 1,
+        .alone = true,
         .random = scene->random,
     };
     unsigned step_count = 1 + (unsigned)campaign_random_below(&scene->random, 3);
@@ -268,14 +270,42 @@ static void check_goes_on(struct scene *scene, struct bitcask *cask,
     sim_disk_free(after);
 }
 
+/* Open, perhaps after an open that a failing call has ended. */
+static enum bitcask_status open_through_faults(struct scene *scene,
+                                               const struct bitcask_options *options,
+                                               struct bitcask **cask)
+{
+    static const unsigned calls[] = { FAULT_BIT(FAULT_SYNC),
+                                      FAULT_BIT(FAULT_DIRECTORY_SYNC),
+                                      FAULT_BIT(FAULT_WRITE), FAULT_ANY };
+    struct fault_plan plan = { .skip = (long)campaign_random_below(&scene->random, 12),
+                               .partial_size = campaign_random_below(&scene->random, 99),
+                               .calls = calls[campaign_random_below(&scene->random, 4)] };
+    enum bitcask_status status;
+
+    if (campaign_random_below(&scene->random, 6) != 0)
+        return bitcask_open_with(sim_disk_io(scene->disk), cask, "/cask", options);
+    sim_disk_arm(scene->disk, &plan);
+    status = bitcask_open_with(sim_disk_io(scene->disk), cask, "/cask", options);
+    sim_disk_disarm(scene->disk);
+    if (status == BITCASK_OK || sim_disk_failure_count(scene->disk) == 0)
+        return status;
+    campaign_count(scene->run->campaign, "recoveries ended by a failing call", 1);
+    return bitcask_open_with(sim_disk_io(scene->disk), cask, "/cask", options);
+}
+
 static void check_disk(struct scene *before, struct sim_disk *disk, struct floors floors,
                        uint64_t random, const char *story)
 {
     static struct history copies[DEPTH_MAX];
     struct run *run = before->run;
     struct history *history = &copies[before->depth];
-    struct scene scene = { run, history, disk,  floors, false, before->depth + 1,
-                           0,   0,       false, random };
+    struct scene scene = { .run = run,
+                           .history = history,
+                           .disk = disk,
+                           .floors = floors,
+                           .depth = before->depth + 1,
+                           .random = random };
     struct bitcask_options options = random_options(&scene.random);
     char words[HISTORY_WORDS_MAX];
     struct bitcask *cask = NULL;
@@ -292,7 +322,7 @@ static void check_disk(struct scene *before, struct sim_disk *disk, struct floor
             scene.cut_moment = 1 + campaign_random_below(&scene.random, 60);
     }
     sim_disk_set_hook(disk, cut_here, &scene);
-    if (bitcask_open_with(sim_disk_io(disk), &cask, "/cask", &options) != BITCASK_OK) {
+    if (open_through_faults(&scene, &options, &cask) != BITCASK_OK) {
         fail(run, story, bitcask_error_detail());
     } else if (!history_judge(history, cask, floors.kill, &kept, words)) {
         fail(run, story, words);
@@ -300,7 +330,6 @@ static void check_disk(struct scene *before, struct sim_disk *disk, struct floor
         (void)bitcask_close(cask);
     } else {
         history_cut(history, kept);
-        history->synced_sequence = kept; /* an open makes all it keeps safe */
         check_goes_on(&scene, cask, &options, story);
     }
     if (sim_disk_open_count(disk) != 0)
@@ -363,23 +392,48 @@ static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
     struct sitting sitting = { .scene = scene, .step_count = step_count };
     struct bitcask_options *options = &sitting.options;
 
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_SYNC),
+                                     .skip = (long)campaign_random_below(&scene->random,
+                                                                         20) };
+    char words[HISTORY_WORDS_MAX];
+    enum bitcask_status status;
+    uint64_t kept;
+
     *options = random_options(&scene->random);
     options->no_background =
         thread_count == 1 && campaign_random_below(&scene->random, 4) != 0;
     options->threads = 1 + (uint32_t)campaign_random_below(&scene->random, 2);
-    if (bitcask_open_with(sim_disk_io(scene->disk), &sitting.session.cask, "/cask",
-                          options) != BITCASK_OK) {
+    scene->opening = true;
+    status = bitcask_open_with(sim_disk_io(scene->disk), &sitting.session.cask, "/cask",
+                               options);
+    scene->opening = false;
+    if (status != BITCASK_OK) {
         fail(scene->run, "open without a crash", bitcask_error_detail());
         return false;
+    }
+    if (!history_judge(history, sitting.session.cask, history->acked_sequence, &kept,
+                       words)) {
+        fail(scene->run, "reopen without a crash", words);
+        (void)bitcask_close(sitting.session.cask);
+        return false;
+    }
+    history_cut(history, kept);
+    if (campaign_random_below(&scene->random, 4) == 0) {
+        history->may_fail = true;
+        sim_disk_arm(scene->disk, &plan);
     }
     sitting.session.history = history;
     sitting.session.sync = options->sync;
     if (options->sync == BITCASK_SYNC_INTERVAL && options->no_background)
         sitting.session.interval_ms = options->sync_interval_ms;
     sitting.session.thread_count = thread_count;
+    sitting.session.alone = options->no_background;
     sitting.session.random = campaign_random(&scene->random);
     write_in_threads(&sitting, thread_count);
     history_close(&sitting.session);
+    sim_disk_disarm(scene->disk);
+    if (history->refuses)
+        campaign_count(scene->run->campaign, "sessions ended by a failed sync", 1);
     if (history->problem[0] != '\0')
         fail(scene->run, "without a crash", history->problem);
     return !scene->run->failed;
@@ -444,9 +498,10 @@ int main(int argc, char **argv)
 {
     struct campaign campaign;
     struct run run = { .campaign = &campaign };
-    uint64_t target;
+    uint64_t target, seed;
 
     campaign_begin(&campaign, argc, argv, "crash");
+    seed = campaign.seed * 1000003;
     target = campaign.is_long ? STATES_LONG : STATES_SHORT;
     run.states = states_new();
     if (campaign.replay != NULL) {
@@ -458,10 +513,7 @@ int main(int argc, char **argv)
         }
         try_history(&run);
     }
-    for (uint64_t i = 0; campaign.replay == NULL && states_count(run.states) < target;
-         i++) {
-        uint64_t seed = campaign.seed + i;
-
+    while (campaign.replay == NULL && states_count(run.states) < target) {
         run.seed = campaign_random(&seed) >> 1;
         try_history(&run);
     }

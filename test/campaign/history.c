@@ -142,9 +142,12 @@ void history_tap(struct history *history, const struct sim_moment *moment)
     size_t length = strlen(moment->name);
     size_t skip = moment->offset == 0 ? BITCASK_FILE_HEADER_SIZE : 0;
 
-    if (moment->when != SIM_AFTER || moment->failed ||
-        (moment->call != FAULT_WRITE && moment->call != SIM_STORE) || length < 5 ||
+    if (moment->when != SIM_AFTER || length < 5 ||
         strcmp(moment->name + length - 5, ".data") != 0)
+        return;
+    if (moment->call == FAULT_SYNC && moment->failed)
+        history->sync_failed = true;
+    if (moment->failed || (moment->call != FAULT_WRITE && moment->call != SIM_STORE))
         return;
     if (moment->size > skip)
         note_records(history, moment->bytes + skip, moment->size - skip);
@@ -191,6 +194,27 @@ static unsigned random_key(struct history_session *session, uint32_t value_size)
     return key < HISTORY_KEYS ? key : session->thread;
 }
 
+/*
+ * A call that changes something, or makes it safe, has said @status: may it? After a
+ * sync has failed nothing is acknowledged any more, once that is known.
+ */
+static void judge_status(struct history_session *session, const char *what,
+                         enum bitcask_status status)
+{
+    struct history *history = session->history;
+    bool failed = status != BITCASK_OK && status != BITCASK_NOT_FOUND;
+    bool allowed = (status == BITCASK_IO && history->may_fail) ||
+                   (status == BITCASK_FAILED && history->sync_failed);
+
+    if (failed && (!allowed || bitcask_error_detail()[0] == '\0'))
+        problem(history, "%s failed: %s: %s", what, bitcask_status_text(status),
+                bitcask_error_detail());
+    if (!failed && history->refuses)
+        problem(history, "%s was acknowledged after a failed sync", what);
+    if (status == BITCASK_FAILED || (session->alone && history->sync_failed))
+        history->refuses = true;
+}
+
 static void take_to_books(struct history_session *session, unsigned first, unsigned last,
                           enum bitcask_status status, uint64_t began_ms)
 {
@@ -198,6 +222,7 @@ static void take_to_books(struct history_session *session, unsigned first, unsig
     uint64_t now_ms = session->cask->io->monotonic_ms(session->cask->io);
     uint64_t sequence = history->writes[last].sequence;
 
+    judge_status(session, "a write", status);
     for (unsigned i = first; i <= last; i++)
         history->writes[i].running = false;
     if (status == BITCASK_NOT_FOUND && first == last && history->writes[first].deletes) {
@@ -207,8 +232,8 @@ static void take_to_books(struct history_session *session, unsigned first, unsig
         return;
     }
     if (status != BITCASK_OK) {
-        problem(history, "write %u failed: %s: %s", first, bitcask_status_text(status),
-                bitcask_error_detail());
+        for (unsigned i = first; i <= last; i++)
+            history->writes[i].failed = true;
         return;
     }
     for (unsigned i = first; i <= last; i++) {
@@ -300,20 +325,27 @@ static void step_batch(struct history_session *session)
                   bitcask_write_batch(cask, parts, count), began_ms);
 }
 
-/* Which write made what @key is after the first @sequence records; 0: none. */
+/*
+ * Which write made what @key is after the first @sequence records; 0: none. In the
+ * @running store what failed never was.
+ */
 static unsigned newest_write(const struct history *history, unsigned key,
-                             uint64_t sequence)
+                             uint64_t sequence, bool running)
 {
-    while (sequence > 0 && history->writes[history->order[sequence]].key != key)
-        sequence--;
-    return sequence > 0 ? history->order[sequence] : 0;
+    for (; sequence > 0; sequence--) {
+        const struct history_write *write = &history->writes[history->order[sequence]];
+
+        if (write->key == key && !(running && write->failed))
+            return history->order[sequence];
+    }
+    return 0;
 }
 
 /* Which write put what @key has at @wall_ms; 0: it has nothing. */
 static unsigned live_write(const struct history *history, unsigned key, uint64_t sequence,
-                           uint64_t wall_ms)
+                           bool running, uint64_t wall_ms)
 {
-    unsigned number = newest_write(history, key, sequence);
+    unsigned number = newest_write(history, key, sequence, running);
     const struct history_write *write = &history->writes[number];
 
     if (number == 0 || write->deletes ||
@@ -354,10 +386,10 @@ static void step_get(struct history_session *session)
         (void)bitcask_exists(cask, history_key(key));
         return;
     }
-    if (!judge_get(
-            history, cask, key,
-            live_write(history, key, history->last_sequence, cask->io->wall_ms(cask->io)),
-            words))
+    if (!judge_get(history, cask, key,
+                   live_write(history, key, history->last_sequence, true,
+                              cask->io->wall_ms(cask->io)),
+                   words))
         problem(history, "in the running store, %.300s", words);
 }
 
@@ -389,9 +421,8 @@ void history_sync(struct history_session *session)
     uint64_t acked = history->acked_sequence; /* before the call */
     enum bitcask_status status = bitcask_sync(session->cask);
 
-    if (status != BITCASK_OK)
-        problem(history, "sync failed: %s", bitcask_error_detail());
-    else if (acked > history->synced_sequence)
+    judge_status(session, "a sync", status);
+    if (status == BITCASK_OK && acked > history->synced_sequence)
         history->synced_sequence = acked;
 }
 
@@ -401,9 +432,8 @@ void history_close(struct history_session *session)
     enum bitcask_status status = bitcask_close(session->cask);
 
     session->cask = NULL;
-    if (status != BITCASK_OK)
-        problem(history, "close failed: %s", bitcask_error_detail());
-    else
+    judge_status(session, "a close", status);
+    if (status == BITCASK_OK)
         history->synced_sequence = history->acked_sequence;
 }
 
@@ -465,7 +495,7 @@ bool history_judge(const struct history *history, struct bitcask *cask, uint64_t
         return false;
     }
     for (unsigned k = 0; k < HISTORY_KEYS; k++) {
-        live[k] = live_write(history, k, *kept, wall_ms);
+        live[k] = live_write(history, k, *kept, false, wall_ms);
         live_count += live[k] != 0;
         if (!judge_get(history, cask, k, live[k], words))
             return false;
@@ -483,8 +513,13 @@ void history_cut(struct history *history, uint64_t kept)
 {
     history->last_sequence = kept;
     history->acked_sequence = kept;
+    history->synced_sequence = kept;
+    history->may_fail = false;
+    history->sync_failed = false;
+    history->refuses = false;
     for (unsigned i = 1; i <= history->write_count; i++) {
         history->writes[i].running = false;
+        history->writes[i].failed = false;
         if (history->writes[i].sequence > kept)
             history->writes[i].acked = false;
     }

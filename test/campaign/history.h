@@ -34,6 +34,7 @@ struct history_write {
     bool ends; /* a prefix may end behind it: all but the first parts of a batch */
     bool running;
     bool acked;
+    bool failed; /* its call did, though its record may have gone by */
     unsigned key;
     uint32_t value_size;
     uint64_t expiry_ms; /* 0: none */
@@ -48,7 +49,10 @@ struct history {
     unsigned order[HISTORY_WRITES_MAX + 1]; /* the write of each sequence number */
     uint64_t last_sequence;                 /* that went by */
     uint64_t acked_sequence;                /* the highest that was acknowledged */
-    uint64_t synced_sequence;        /* the highest that no power failure may take */
+    uint64_t synced_sequence; /* the highest that no power failure may take */
+    bool may_fail;            /* a sync is to fail: calls may say so */
+    bool sync_failed;         /* that of a data file has */
+    bool refuses; /* and it was told: no write may succeed before the next open */
     char problem[HISTORY_WORDS_MAX]; /* the first thing that was wrong; "": nothing */
 };
 
@@ -68,6 +72,7 @@ struct history_session {
     uint64_t interval_ms; /* promised by the next write; 0: by somebody else, or not */
     unsigned thread;
     unsigned thread_count;
+    bool alone; /* one thread, and none in the background */
     uint64_t random;
 };
 
@@ -89,7 +94,10 @@ void history_close(struct history_session *session);
 bool history_judge(const struct history *history, struct bitcask *cask, uint64_t floor,
                    uint64_t *kept, char words[HISTORY_WORDS_MAX]);
 
-/* Forget what was not kept, and what had not been answered: the cask goes on there. */
+/*
+ * The cask was opened, and goes on behind the first @kept records, all of which are
+ * safe: forget the others, and what had not been answered.
+ */
 void history_cut(struct history *history, uint64_t kept);
 
 #endif
