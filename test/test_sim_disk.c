@@ -118,7 +118,7 @@ static void what_is_synced_survives_everything(void **state)
 
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left =
-            sim_disk_after(fixture->disk, (int)(seed % SIM_LOSS_COUNT), seed);
+            sim_disk_after(fixture->disk, (enum sim_loss)(seed % SIM_LOSS_COUNT), seed);
 
         assert_int_equal(size_left(left, "file"), 3000);
         for (size_t i = 0; i < 3000; i += 100)

@@ -197,7 +197,8 @@ static struct bitcask_options random_options(uint64_t *random)
     struct bitcask_options options = {
         .no_background = true,
         .no_mapping = campaign_random_below(random, 2) == 0,
-        .sync = BITCASK_SYNC_NONE + campaign_random_below(random, 3),
+        .sync = (enum bitcask_sync_mode)(BITCASK_SYNC_NONE +
+                                         campaign_random_below(random, 3)),
         .sync_interval_ms = 1 + (uint32_t)campaign_random_below(random, 100),
         .threads = 1,
         .file_size_max = 4096,

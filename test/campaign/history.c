@@ -209,14 +209,21 @@ static void judge_status(struct history_session *session, const char *what,
     if (failed && (!allowed || bitcask_error_detail()[0] == '\0'))
         problem(history, "%s failed: %s: %s", what, bitcask_status_text(status),
                 bitcask_error_detail());
-    if (!failed && history->refuses)
+    if (!failed && session->refused)
         problem(history, "%s was acknowledged after a failed sync", what);
     if (status == BITCASK_FAILED || (session->alone && history->sync_failed))
         history->refuses = true;
 }
 
+/* What a call may say depends on what was known when it began. */
+static void begin_call(struct history_session *session)
+{
+    session->began_ms = session->cask->io->monotonic_ms(session->cask->io);
+    session->refused = session->history->refuses;
+}
+
 static void take_to_books(struct history_session *session, unsigned first, unsigned last,
-                          enum bitcask_status status, uint64_t began_ms)
+                          enum bitcask_status status)
 {
     struct history *history = session->history;
     uint64_t now_ms = session->cask->io->monotonic_ms(session->cask->io);
@@ -250,7 +257,7 @@ static void take_to_books(struct history_session *session, unsigned first, unsig
     for (unsigned i = 1; session->interval_ms > 0 && i < first; i++) {
         const struct history_write *write = &history->writes[i];
 
-        if (write->acked && write->acked_ms + session->interval_ms <= began_ms &&
+        if (write->acked && write->acked_ms + session->interval_ms <= session->began_ms &&
             write->sequence > history->synced_sequence)
             history->synced_sequence = write->sequence;
     }
@@ -260,7 +267,6 @@ static void step_put(struct history_session *session, bool expires)
 {
     struct history *history = session->history;
     struct bitcask *cask = session->cask;
-    uint64_t began_ms = cask->io->monotonic_ms(cask->io);
     uint32_t size = random_size(&session->random);
     unsigned number = new_write(history, false, random_key(session, size));
     uint8_t value[HISTORY_VALUE_MAX + 8];
@@ -269,6 +275,7 @@ static void step_put(struct history_session *session, bool expires)
 
     history->writes[number].value_size = size;
     make_value(history, number, value);
+    begin_call(session);
     if (expires) { /* some are long gone, some go soon */
         uint64_t wall_ms = cask->io->wall_ms(cask->io);
 
@@ -279,18 +286,17 @@ static void step_put(struct history_session *session, bool expires)
     } else {
         status = bitcask_put(cask, history_key(history->writes[number].key), slice);
     }
-    take_to_books(session, number, number, status, began_ms);
+    take_to_books(session, number, number, status);
 }
 
 static void step_delete(struct history_session *session)
 {
     struct bitcask *cask = session->cask;
-    uint64_t began_ms = cask->io->monotonic_ms(cask->io);
     unsigned key = (unsigned)campaign_random_below(&session->random, HISTORY_KEYS);
     unsigned number = new_write(session->history, true, key);
 
-    take_to_books(session, number, number, bitcask_delete(cask, history_key(key)),
-                  began_ms);
+    begin_call(session);
+    take_to_books(session, number, number, bitcask_delete(cask, history_key(key)));
 }
 
 static void step_batch(struct history_session *session)
@@ -299,7 +305,6 @@ static void step_batch(struct history_session *session)
     struct bitcask *cask = session->cask;
     unsigned count =
         1 + (unsigned)campaign_random_below(&session->random, HISTORY_PARTS_MAX);
-    uint64_t began_ms = cask->io->monotonic_ms(cask->io);
     struct bitcask_batch_part parts[HISTORY_PARTS_MAX];
     uint8_t values[HISTORY_PARTS_MAX][1024];
     unsigned first = history->write_count + 1;
@@ -321,8 +326,9 @@ static void step_batch(struct history_session *session)
             .value = { values[i], history->writes[number].value_size }
         };
     }
+    begin_call(session);
     take_to_books(session, first, first + count - 1,
-                  bitcask_write_batch(cask, parts, count), began_ms);
+                  bitcask_write_batch(cask, parts, count));
 }
 
 /*
@@ -381,15 +387,17 @@ static void step_get(struct history_session *session)
     struct bitcask *cask = session->cask;
     unsigned key = (unsigned)campaign_random_below(&session->random, HISTORY_KEYS);
     char words[HISTORY_WORDS_MAX];
+    uint64_t wall_ms;
 
     if (session->thread_count > 1) {
         (void)bitcask_exists(cask, history_key(key));
         return;
     }
+    wall_ms = cask->io->wall_ms(cask->io);
     if (!judge_get(history, cask, key,
-                   live_write(history, key, history->last_sequence, true,
-                              cask->io->wall_ms(cask->io)),
-                   words))
+                   live_write(history, key, history->last_sequence, true, wall_ms),
+                   words) &&
+        cask->io->wall_ms(cask->io) == wall_ms) /* else it may just have expired */
         problem(history, "in the running store, %.300s", words);
 }
 
@@ -419,8 +427,10 @@ void history_sync(struct history_session *session)
 {
     struct history *history = session->history;
     uint64_t acked = history->acked_sequence; /* before the call */
-    enum bitcask_status status = bitcask_sync(session->cask);
+    enum bitcask_status status;
 
+    begin_call(session);
+    status = bitcask_sync(session->cask);
     judge_status(session, "a sync", status);
     if (status == BITCASK_OK && acked > history->synced_sequence)
         history->synced_sequence = acked;
@@ -429,8 +439,10 @@ void history_sync(struct history_session *session)
 void history_close(struct history_session *session)
 {
     struct history *history = session->history;
-    enum bitcask_status status = bitcask_close(session->cask);
+    enum bitcask_status status;
 
+    begin_call(session);
+    status = bitcask_close(session->cask);
     session->cask = NULL;
     judge_status(session, "a close", status);
     if (status == BITCASK_OK)

@@ -74,6 +74,9 @@ struct history_session {
     unsigned thread_count;
     bool alone; /* one thread, and none in the background */
     uint64_t random;
+    /* Of the call that runs. */
+    uint64_t began_ms;
+    bool refused; /* an earlier one was, because of a failed sync */
 };
 
 /*
