@@ -53,25 +53,36 @@ enum bitcask_status bitcask_directory_list(struct bitcask *cask,
     return status;
 }
 
-/* Whether a file of @name says that there was a record once: it is larger than @size. */
-static enum bitcask_status is_larger(struct bitcask *cask, const char *name,
-                                     uint64_t size, bool *larger)
+/* The size of the file of @name: 0 if there is none. */
+static enum bitcask_status size_of_file(struct bitcask *cask, const char *name,
+                                        uint64_t *size)
 {
     bitcask_file file;
-    uint64_t file_size;
     enum bitcask_status status =
         cask->io->open(cask->io, cask->directory, name, BITCASK_IO_READ, &file);
 
+    *size = 0;
     if (status == BITCASK_NOT_FOUND)
         return BITCASK_OK;
     if (status == BITCASK_OK) {
-        status = cask->io->size(cask->io, file, &file_size);
+        status = cask->io->size(cask->io, file, size);
         cask->io->close(cask->io, file);
     }
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "look at %s", name);
-    *larger = *larger || file_size > size;
     return BITCASK_OK;
+}
+
+/* Whether a file of @name says that there was a record once: it is larger than @size. */
+static enum bitcask_status is_larger(struct bitcask *cask, const char *name,
+                                     uint64_t size, bool *larger)
+{
+    uint64_t file_size;
+    enum bitcask_status status = size_of_file(cask, name, &file_size);
+
+    if (status == BITCASK_OK)
+        *larger = *larger || file_size > size;
+    return status;
 }
 
 enum bitcask_status bitcask_directory_check_unused(struct bitcask *cask,
@@ -226,9 +237,15 @@ enum bitcask_status bitcask_directory_clear(struct bitcask *cask,
 
     for (size_t i = 0; i < listing->data_ids.size / sizeof *ids; i++) {
         char name[BITCASK_NAME_SIZE];
+        uint64_t size;
         enum bitcask_status status;
 
         bitcask_data_name(name, ids[i]);
+        status = size_of_file(cask, name, &size);
+        if (status != BITCASK_OK)
+            return status;
+        cask->cut_count += size > 0;
+        cask->cut_size += size;
         status = cask->io->remove(cask->io, cask->directory, name);
         if (status != BITCASK_OK && status != BITCASK_NOT_FOUND)
             return bitcask_fail_errno(status, "remove %s", name);

@@ -35,7 +35,7 @@ void bitcask_listing_release(struct bitcask_listing *listing);
 enum bitcask_status bitcask_directory_check_unused(struct bitcask *cask,
                                                    const struct bitcask_listing *listing);
 
-/* Remove the data files, without a record, of such a directory. */
+/* Remove the data files, without a record, of such a directory: that is a cut. */
 enum bitcask_status bitcask_directory_clear(struct bitcask *cask,
                                             const struct bitcask_listing *listing);
 
