@@ -34,6 +34,7 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     commit->synced_sequence = start->last_sequence;
     commit->sealed_sequence = start->last_sequence;
     commit->next_id = start->next_id;
+    commit->listed = start->active;
     if (start->active != NULL) {
         uint64_t first = atomic_load(&start->active->first_sequence);
 
@@ -118,6 +119,29 @@ enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
 }
 
 /*
+ * The active segment has just been synced for the first time, perhaps: from then on it
+ * would be missed. A later segment would prove that there was one, but it is the newest;
+ * so the MANIFEST says so, once, and with the lock held. Where files are so small and so
+ * many that the MANIFEST is a fair share of one, it costs too much.
+ */
+static void list_active(struct bitcask_commit *commit)
+{
+    enum {
+        LINE_SIZE = 96, /* about */
+        SHARE = 64
+    };
+    uint64_t line_count = atomic_load(&commit->segments->count) +
+                          (commit->prepared_count - commit->prepared_next);
+
+    if (commit->listed == commit->active ||
+        line_count * LINE_SIZE > commit->file_size_max / SHARE)
+        return;
+    /* If this fails, some later MANIFEST will list it: nothing was promised by it. */
+    commit->listed = commit->active;
+    (void)bitcask_commit_write_manifest(commit);
+}
+
+/*
  * Sync the active segment, with the lock given up meanwhile; nobody else syncs and
  * nobody rotates, so the segment stays the active one and its file stays open.
  */
@@ -141,6 +165,7 @@ static enum bitcask_status sync_active(struct bitcask_commit *commit)
         commit->synced_sequence = sequence;
         commit->synced_size = size;
         commit->unsynced_since_ms = begun_ms; /* no earlier record is left out */
+        list_active(commit);
     } else {
         bitcask_commit_set_failed(commit);
     }
@@ -471,8 +496,10 @@ enum bitcask_status bitcask_commit_append_batch(struct bitcask_commit *commit,
 
 enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit)
 {
-    enum bitcask_status status = bitcask_commit_sync(commit);
+    enum bitcask_status status;
 
+    commit->listed = commit->active; /* it will be, below */
+    status = bitcask_commit_sync(commit);
     if (status == BITCASK_OK && commit->manifest_stale)
         status = bitcask_commit_write_manifest(commit);
     if (status == BITCASK_OK)

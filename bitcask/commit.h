@@ -41,6 +41,7 @@ struct bitcask_commit {
     pthread_mutex_t lock;
     pthread_cond_t sync_done;
     struct bitcask_segment *active; /* NULL: the next append begins one */
+    struct bitcask_segment *listed; /* as open by the MANIFEST on disk */
     bool rotate_next;               /* append nothing more to the active one */
     bool cut_unsynced;              /* a failed append was cut off it since its sync */
     bool syncing;                   /* a sync runs, without the lock */

@@ -245,6 +245,52 @@ static void a_record_cut_off_behind_its_key_is_a_proof(void **state)
     sim_disk_free(disk);
 }
 
+/* A newest file that had been synced could be taken away, and nobody missed it. */
+static void a_file_is_missed_from_its_first_sync_on(void **state)
+{
+    const struct bitcask_options options = { .sync = BITCASK_SYNC_NONE,
+                                             .no_background = true };
+
+    (void)state;
+    for (int synced = 0; synced < 2; synced++) {
+        struct sim_disk *disk = sim_disk_new(1), *left;
+        struct bitcask *cask = open_cask(disk, &options);
+
+        assert_status(put(cask, "key", 100), BITCASK_OK);
+        if (synced)
+            assert_status(bitcask_sync(cask), BITCASK_OK);
+        left = sim_disk_after(disk, SIM_KILL, 1);
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(disk);
+
+        sim_disk_remove_file(left, "/cask", "0000000001.data");
+        cask = NULL;
+        assert_status(bitcask_open_with(sim_disk_io(left), &cask, "/cask", &options),
+                      synced ? BITCASK_CORRUPT : BITCASK_OK);
+        if (synced)
+            assert_detail("0000000001.data, offset 0: the file is missing");
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(left);
+    }
+}
+
+/* What is removed of a directory without a record was removed without a word. */
+static void what_is_left_of_a_cask_without_records_is_reported(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask_stat stat;
+    struct bitcask *cask;
+
+    (void)state;
+    sim_disk_put_file(disk, "/cask", "0000000002.data", "BITCA", 5);
+    cask = open_cask(disk, &durable);
+    assert_status(bitcask_stat(cask, &stat), BITCASK_OK);
+    assert_int_equal(stat.cut_count, 1);
+    assert_int_equal(stat.cut_size, 5);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +301,8 @@ int main(void)
         cmocka_unit_test(salvage_counts_files_that_the_manifest_does_not_list),
         cmocka_unit_test(salvage_counts_records_that_are_missing),
         cmocka_unit_test(a_record_cut_off_behind_its_key_is_a_proof),
+        cmocka_unit_test(a_file_is_missed_from_its_first_sync_on),
+        cmocka_unit_test(what_is_left_of_a_cask_without_records_is_reported),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

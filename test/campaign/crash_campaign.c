@@ -205,6 +205,9 @@ static struct bitcask_options random_options(uint64_t *random)
         .expected_keys = 1,
     };
 
+    if (campaign_random_below(random, 6) ==
+        0) /* the MANIFEST is written at other times */
+        options.file_size_max = 1 << 20;
     return options;
 }
 

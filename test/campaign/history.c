@@ -182,8 +182,8 @@ static uint32_t random_size(uint64_t *random)
 }
 
 /*
- * Values too short to tell one write from another are put to keys that no other thread
- * uses for such, so that no two writes that run are the same.
+ * Deletes, and values too short to tell one write from another, are for keys that no
+ * other thread uses for such, so that no two writes that run are the same.
  */
 static unsigned random_key(struct history_session *session, uint32_t value_size)
 {
@@ -292,7 +292,7 @@ static void step_put(struct history_session *session, bool expires)
 static void step_delete(struct history_session *session)
 {
     struct bitcask *cask = session->cask;
-    unsigned key = (unsigned)campaign_random_below(&session->random, HISTORY_KEYS);
+    unsigned key = random_key(session, 0);
     unsigned number = new_write(session->history, true, key);
 
     begin_call(session);
@@ -312,8 +312,7 @@ static void step_batch(struct history_session *session)
     for (unsigned i = 0; i < count; i++) {
         bool deletes = campaign_random_below(&session->random, 3) == 0;
         unsigned number =
-            new_write(history, deletes,
-                      (unsigned)campaign_random_below(&session->random, HISTORY_KEYS));
+            new_write(history, deletes, random_key(session, deletes ? 0 : 8));
 
         history->writes[number].ends = i + 1 == count;
         if (!deletes)
