@@ -293,7 +293,7 @@ static void write_in_two(struct sim_disk *disk, struct sim_moment *moment, int i
     }
     sim_change_bytes(disk, index, offset + first, bytes + first, size - first);
     moment->when = SIM_AFTER;
-    moment->bytes = disk->inodes[index].now + offset;
+    moment->bytes = size > 0 ? disk->inodes[index].now + offset : bytes;
     moment->size = size;
 }
 

@@ -24,7 +24,8 @@ static uint64_t clock_ms(void)
 static void usage(const struct campaign *campaign)
 {
     fprintf(stderr,
-            "usage: %s [--long] [--seed N] [--replay WORDS] [--directory DIR]\n"
+            "usage: %s [--long] [--every N] [--seed N] [--replay WORDS] "
+            "[--directory DIR]\n"
             "docs/testing.md explains it.\n",
             campaign->program);
     exit(EXIT_FAILURE);
@@ -62,6 +63,8 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
         i++;
         if (strcmp(argv[i - 1], "--seed") == 0)
             campaign->seed = number_of(campaign, value);
+        else if (strcmp(argv[i - 1], "--every") == 0)
+            campaign->every = number_of(campaign, value);
         else if (strcmp(argv[i - 1], "--replay") == 0)
             campaign->replay = value;
         else if (strcmp(argv[i - 1], "--directory") == 0)
@@ -74,10 +77,16 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
     if (campaign->directory == NULL || *campaign->directory == '\0')
         campaign->directory = "/tmp";
 
+    if (campaign->every == 0)
+        campaign->every = 1;
+    campaign->skip_step = campaign->seed;
     campaign->began_ms = clock_ms();
     campaign->told_ms = campaign->began_ms;
-    printf("%s campaign, %s mode, seed %" PRIu64 "\n", name,
+    printf("%s campaign, %s mode, seed %" PRIu64, name,
            campaign->is_long ? "long" : "short", campaign->seed);
+    if (campaign->every > 1)
+        printf(", one in %" PRIu64, campaign->every);
+    printf("\n");
     (void)fflush(stdout);
 }
 
@@ -94,6 +103,11 @@ void campaign_count(struct campaign *campaign, const char *what, uint64_t count)
         campaign->counter_count++;
     }
     campaign->counters[i].count += count;
+}
+
+bool campaign_skips(struct campaign *campaign)
+{
+    return campaign->replay == NULL && campaign->skip_step++ % campaign->every != 0;
 }
 
 static void tell_progress(struct campaign *campaign)

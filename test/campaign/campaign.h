@@ -3,7 +3,7 @@
  * What the campaigns have in common: a command line, a count of what was tried, and a
  * plain end.
  *
- *     PROGRAM [--long] [--seed N] [--replay WORDS] [--directory DIR]
+ *     PROGRAM [--long] [--every N] [--seed N] [--replay WORDS] [--directory DIR]
  *
  *     struct campaign campaign;
  *     campaign_begin(&campaign, argc, argv, "crash");
@@ -31,6 +31,7 @@ struct campaign {
     const char *name;
     const char *program;
     bool is_long;
+    uint64_t every;     /* --every: try only each so-manieth thing */
     uint64_t seed;      /* of the whole run: --seed, else by the clock */
     const char *replay; /* --replay: try only what these words of a failure say; NULL */
     const char
@@ -42,6 +43,7 @@ struct campaign {
         uint64_t count;
     } counters[CAMPAIGN_COUNTERS_MAX];
     unsigned counter_count;
+    uint64_t skip_step;
     uint64_t began_ms;
     uint64_t told_ms;
 };
@@ -51,6 +53,9 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
 
 /* Add @count to what is printed at the end as "@what: n". @what must stay. */
 void campaign_count(struct campaign *campaign, const char *what, uint64_t count);
+
+/* Whether --every leaves out the next thing. Never with --replay. */
+bool campaign_skips(struct campaign *campaign);
 
 /* One more thing was tried. Tells of progress now and then on standard error. */
 void campaign_passed(struct campaign *campaign);

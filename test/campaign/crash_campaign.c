@@ -507,6 +507,7 @@ int main(int argc, char **argv)
     campaign_begin(&campaign, argc, argv, "crash");
     seed = campaign.seed * 1000003;
     target = campaign.is_long ? STATES_LONG : STATES_SHORT;
+    target /= campaign.every;
     run.states = states_new();
     if (campaign.replay != NULL) {
         run.alone = true;

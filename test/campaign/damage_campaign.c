@@ -121,6 +121,8 @@ static void try_damage(struct run *run, const struct damage *damage)
         .goes_on = (chance & 6) == 0,
     };
 
+    if (campaign_skips(&run->campaign))
+        return;
     damage_image_copy(&image, &run->subject->image);
     damage_apply(run->subject, damage, &image);
     if (changes(run->subject, &image)) {

@@ -89,6 +89,8 @@ static bool run_series(struct campaign *campaign, const struct stage *stage,
             campaign_failed(campaign, words, "there is no end to the calls");
             break;
         }
+        if (campaign_skips(campaign))
+            continue;
         (void)snprintf(trying, sizeof trying, "%s %ld", words, n);
         (void)alarm(HANG_SECONDS);
         fault_try(stage, fault, n, directory, &result);

@@ -120,8 +120,12 @@ static void try_all(struct process *process)
     for (size_t i = 0; i < KIND_COUNT; i++) {
         unsigned count = campaign->is_long ? kinds[i].long_count : kinds[i].short_count;
 
-        for (unsigned round = 0; round < count; round++)
-            try(process, &kinds[i], campaign_random(&random) % 1000000000);
+        for (unsigned round = 0; round < count; round++) {
+            uint64_t seed = campaign_random(&random) % 1000000000;
+
+            if (!campaign_skips(campaign))
+                try(process, &kinds[i], seed);
+        }
     }
 }
 
