@@ -2,7 +2,7 @@
 /*
  * Opening: what is no cask is refused with a clear status, and nothing is created or
  * changed by it; what could be one becomes one. test_open_shared.c has the openers
- * beside others, test_damage.c the damaged casks.
+ * beside others, the damage campaign the damaged casks.
  */
 #include "test/test_cask.h"
 
