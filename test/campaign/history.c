@@ -400,8 +400,24 @@ static void step_get(struct history_session *session)
         problem(history, "in the running store, %.300s", words);
 }
 
+/* What the statistics call synced has to be: it goes to the books like an answer. */
+static void step_stat(struct history_session *session)
+{
+    struct history *history = session->history;
+    struct bitcask_stat stat;
+
+    if (bitcask_stat(session->cask, &stat) != BITCASK_OK ||
+        stat.synced_sequence > stat.last_sequence ||
+        stat.last_sequence > history->last_sequence)
+        problem(history, "the statistics are wrong");
+    else if (stat.synced_sequence > history->synced_sequence)
+        history->synced_sequence = stat.synced_sequence;
+}
+
 void history_step(struct history_session *session)
 {
+    if (campaign_random_below(&session->random, 4) == 0)
+        step_stat(session);
     switch (campaign_random_below(&session->random, 12)) {
     case 0:
     case 1:
