@@ -35,6 +35,12 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     commit->sealed_sequence = start->last_sequence;
     commit->next_id = start->next_id;
     commit->listed = start->active;
+    /*
+     * What an earlier process cut off or removed, if it then died, is so in the page
+     * cache at least; whether on the disk too, nothing shows.
+     */
+    commit->cut_unsynced = start->active != NULL;
+    commit->names_unsynced = true;
     if (start->active != NULL) {
         uint64_t first = atomic_load(&start->active->first_sequence);
 
@@ -54,6 +60,7 @@ void bitcask_commit_release(struct bitcask_commit *commit)
     if (commit->io == NULL)
         return;
     free(commit->prepared);
+    free(commit->burned);
     (void)pthread_cond_destroy(&commit->sync_done);
     (void)pthread_mutex_destroy(&commit->lock);
     memset(commit, 0, sizeof *commit);
@@ -61,8 +68,10 @@ void bitcask_commit_release(struct bitcask_commit *commit)
 
 void bitcask_commit_abandon(struct bitcask_commit *commit)
 {
-    if (commit->io != NULL && pthread_mutex_trylock(&commit->lock) == 0)
+    if (commit->io != NULL && pthread_mutex_trylock(&commit->lock) == 0) {
         free(commit->prepared);
+        free(commit->burned);
+    }
 }
 
 /*
@@ -138,7 +147,7 @@ static void list_active(struct bitcask_commit *commit)
         return;
     /* If this fails, some later MANIFEST will list it: nothing was promised by it. */
     commit->listed = commit->active;
-    (void)bitcask_commit_write_manifest(commit);
+    (void)bitcask_commit_write_manifest(commit, false);
 }
 
 /*
@@ -199,6 +208,17 @@ enum bitcask_status bitcask_commit_wait(struct bitcask_commit *commit, uint64_t 
 
     (void)pthread_mutex_lock(&commit->lock);
     status = wait_until_synced(commit, sequence);
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+/* A clean end is one of the disk, too. */
+static enum bitcask_status sync_cut(struct bitcask_commit *commit)
+{
+    enum bitcask_status status;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    status = sync_active(commit);
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
 }
@@ -267,10 +287,16 @@ static bool must_rotate(const struct bitcask_commit *commit, uint64_t record_siz
            data_size + record_size > commit->file_size_max;
 }
 
-/* With the lock held: an active segment that takes @record_size bytes. */
+/*
+ * With the lock held: an active segment that takes @record_size bytes, and has nothing
+ * behind its end that the power could bring back. If it had, sectors of what was cut off
+ * could stand between those of the records that are written over it.
+ */
 static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t record_size)
 {
-    while (must_rotate(commit, record_size)) {
+    bool rotates;
+
+    while ((rotates = must_rotate(commit, record_size)) || commit->cut_unsynced) {
         enum bitcask_status status;
 
         if (commit->closed)
@@ -279,7 +305,7 @@ static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t rec
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
             continue;
         }
-        status = bitcask_commit_rotate(commit);
+        status = rotates ? bitcask_commit_rotate(commit) : sync_active(commit);
         if (status != BITCASK_OK)
             return status;
     }
@@ -500,8 +526,10 @@ enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit)
 
     commit->listed = commit->active; /* it will be, below */
     status = bitcask_commit_sync(commit);
+    if (status == BITCASK_OK && commit->cut_unsynced && commit->manifest_stale)
+        status = sync_cut(commit);
     if (status == BITCASK_OK && commit->manifest_stale)
-        status = bitcask_commit_write_manifest(commit);
+        status = bitcask_commit_write_manifest(commit, true);
     if (status == BITCASK_OK)
         commit->manifest_stale = false;
     return status;

@@ -43,15 +43,16 @@ struct bitcask_commit {
     struct bitcask_segment *active; /* NULL: the next append begins one */
     struct bitcask_segment *listed; /* as open by the MANIFEST on disk */
     bool rotate_next;               /* append nothing more to the active one */
-    bool cut_unsynced;              /* a failed append was cut off it since its sync */
-    bool syncing;                   /* a sync runs, without the lock */
-    _Atomic bool closed;            /* no more writes */
-    _Atomic bool failed;            /* because a sync failed: no more syncs either */
-    uint64_t last_sequence;         /* of the newest record */
-    uint64_t synced_sequence;       /* everything up to it survives power loss */
-    uint64_t synced_size;           /* of the active segment */
-    uint64_t sealed_sequence;       /* the last one in a sealed segment */
-    uint64_t unsynced_since_ms;     /* when the oldest unsynced record was appended */
+    bool cut_unsynced; /* something may have been cut off the active one since its sync */
+    bool names_unsynced;      /* files may have been removed since the directory's sync */
+    bool syncing;             /* a sync runs, without the lock */
+    _Atomic bool closed;      /* no more writes */
+    _Atomic bool failed;      /* because a sync failed: no more syncs either */
+    uint64_t last_sequence;   /* of the newest record */
+    uint64_t synced_sequence; /* everything up to it survives power loss */
+    uint64_t synced_size;     /* of the active segment */
+    uint64_t sealed_sequence; /* the last one in a sealed segment */
+    uint64_t unsynced_since_ms; /* when the oldest unsynced record was appended */
 
     /*
      * Ids given out in the MANIFEST for segments to come, in order. Each session gives
@@ -61,6 +62,9 @@ struct bitcask_commit {
     struct bitcask_manifest_segment *prepared;
     size_t prepared_count;
     size_t prepared_next;
+    /* Those of which the file could not be begun: listed on, and not used again. */
+    struct bitcask_manifest_segment *burned;
+    size_t burned_count;
     uint64_t next_id;
     bool manifest_stale; /* the MANIFEST on disk does not describe a clean end */
 };
@@ -170,6 +174,7 @@ enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
                                                 struct bitcask_segment *segment);
 enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit);
 void bitcask_commit_set_failed(struct bitcask_commit *commit);
-enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit);
+enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
+                                                  bool needed);
 
 #endif

@@ -68,18 +68,51 @@ static bool is_listed(const struct bitcask_chain *chain, uint64_t salt)
 }
 
 /*
+ * Whether the file of @link is whole under the @header that it has: more than a sector
+ * of records, and nothing else.
+ */
+static enum bitcask_status is_whole(struct bitcask_chain *chain,
+                                    const struct bitcask_link *link,
+                                    const struct bitcask_file_header *header, bool *whole)
+{
+    enum {
+        SECTOR_SIZE = 512
+    };
+    struct bitcask *cask = chain->cask;
+    bitcask_file file = BITCASK_NO_FILE;
+    struct bitcask_walk walk = { 0 };
+    struct bitcask_walk_record record;
+    uint64_t size;
+    enum bitcask_status status;
+
+    status = bitcask_data_file_open_unchecked(cask->io, cask->directory, link->line.id,
+                                              BITCASK_IO_READ, &file, &size);
+    if (status == BITCASK_OK)
+        status = bitcask_walk_init(&walk, cask->io, file, header->segment_id,
+                                   header->salt, size);
+    while (status == BITCASK_OK)
+        status = bitcask_walk_next(&walk, &record);
+    *whole = status == BITCASK_NOT_FOUND && size > SECTOR_SIZE;
+    bitcask_walk_release(&walk);
+    if (file != BITCASK_NO_FILE)
+        cask->io->close(cask->io, file);
+    return status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT ? BITCASK_OK : status;
+}
+
+/*
  * The file of @link begins with the header of another. If that one is ours too, somebody
  * has exchanged them; if it has the same id, file and MANIFEST are of different casks.
- * Otherwise a power failure may have done it: the first sector never reached the disk,
- * and what was there before belonged to a file that is gone. (Its id was another: none
- * is given out twice.) As with any header that is not whole, it is for the proofs to
- * say whether ours was synced.
+ * If all of it is the other's, it was put there. Otherwise a power failure may have done
+ * it: the first sector never reached the disk, and what was there before belonged to a
+ * file that is gone. (Its id was another: none is given out twice.) As with any header
+ * that is not whole, it is for the proofs to say whether ours was synced.
  */
 static enum bitcask_status judge_other_header(struct bitcask_chain *chain,
                                               struct bitcask_link *link)
 {
     struct bitcask *cask = chain->cask;
     struct bitcask_file_header header;
+    bool whole = false;
     enum bitcask_status status =
         bitcask_data_file_header(cask->io, cask->directory, link->line.id, &header);
 
@@ -87,6 +120,15 @@ static enum bitcask_status judge_other_header(struct bitcask_chain *chain,
         return status;
     if (header.segment_id == link->line.id || is_listed(chain, header.salt))
         return BITCASK_CORRUPT; /* in the words of who met it */
+    status = is_whole(chain, link, &header, &whole);
+    if (status != BITCASK_OK)
+        return status;
+    if (whole)
+        return bitcask_fail(BITCASK_CORRUPT,
+                            "%010" PRIu64 ".data is not the file that MANIFEST lists: "
+                            "all of it is segment %" PRIu64
+                            " of another cask; " BITCASK_DAMAGE_ADVICE,
+                            link->line.id, header.segment_id);
     link->torn_header = true;
     return BITCASK_OK;
 }
@@ -329,10 +371,8 @@ static enum bitcask_status walk_link(struct bitcask_chain *chain, size_t index,
             status = judge_bad_value(chain, index, &record, &accepted);
         if (status != BITCASK_OK)
             return status;
-        if (!accepted) {
-            chain->end = index;
-            return BITCASK_OK;
-        }
+        if (!accepted)
+            return end_chain(chain, index, record.offset, "a value fails its check");
 
         status = bitcask_load_record(&chain->loader, link->segment, &record.header,
                                      record.offset, record.key);

@@ -34,7 +34,7 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
                                           size_t prepared_count)
 {
     uint32_t count = atomic_load(&commit->segments->count);
-    size_t total = count + prepared_count;
+    size_t total = count + prepared_count + commit->burned_count;
 
     manifest->segments = malloc((total > 0 ? total : 1) * sizeof *manifest->segments);
     if (manifest->segments == NULL)
@@ -66,6 +66,8 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
     }
     for (size_t i = 0; i < prepared_count; i++)
         manifest->segments[manifest->segment_count++] = prepared[i];
+    for (size_t i = 0; i < commit->burned_count; i++)
+        manifest->segments[manifest->segment_count++] = commit->burned[i];
     qsort(manifest->segments, manifest->segment_count, sizeof *manifest->segments,
           compare_ids);
     manifest->next_id = commit->next_id;
@@ -74,14 +76,18 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
     return BITCASK_OK;
 }
 
-/* Remove the hint of the newest segment that has one; false: none has. */
+/*
+ * Remove the hint of the newest segment that can do without; false: there is none. What
+ * an older hint tells, the data may not be able to tell any more.
+ */
 static bool give_up_hint(struct bitcask_commit *commit)
 {
     for (uint32_t i = atomic_load(&commit->segments->count); i-- > 0;) {
         struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
 
-        if (!atomic_load(&segment->sealed) || atomic_load(&segment->hint_size) == 0)
+        if (!atomic_load(&segment->sealed) || !atomic_load(&segment->hint_spare))
             continue;
+        atomic_store(&segment->hint_spare, false);
         atomic_store(&segment->hint_size, 0);
         if (bitcask_hint_remove(commit->io, commit->directory, segment->id) == BITCASK_OK)
             return true;
@@ -90,24 +96,43 @@ static bool give_up_hint(struct bitcask_commit *commit)
 }
 
 /*
+ * A file that was removed must not come back beside a MANIFEST that does not list it any
+ * more.
+ */
+static enum bitcask_status sync_names(struct bitcask_commit *commit)
+{
+    enum bitcask_status status;
+
+    if (!commit->names_unsynced)
+        return BITCASK_OK;
+    status = commit->io->directory_sync(commit->io, commit->directory);
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "sync the directory before a new MANIFEST");
+    commit->names_unsynced = false;
+    return BITCASK_OK;
+}
+
+/*
  * Write the MANIFEST with the ids in @prepared. A failed sync ends all writing. On a
- * full disk hints make room for it: they only save time.
+ * full disk hints make room for one that is @needed: they only save time.
  */
 static enum bitcask_status write_manifest(struct bitcask_commit *commit,
                                           const struct bitcask_manifest_segment *prepared,
-                                          size_t prepared_count)
+                                          size_t prepared_count, bool needed)
 {
     struct bitcask_manifest manifest;
     bool switched = false;
     enum bitcask_status status;
 
     bitcask_manifest_init(&manifest);
-    status = build_manifest(commit, &manifest, prepared, prepared_count);
+    status = sync_names(commit);
+    if (status == BITCASK_OK)
+        status = build_manifest(commit, &manifest, prepared, prepared_count);
     if (status == BITCASK_OK) {
         do
             status = bitcask_manifest_write(&manifest, commit->io, commit->directory,
                                             &switched);
-        while (status == BITCASK_NO_SPACE && !switched && give_up_hint(commit));
+        while (status == BITCASK_NO_SPACE && needed && !switched && give_up_hint(commit));
     }
     bitcask_manifest_release(&manifest);
 
@@ -117,12 +142,14 @@ static enum bitcask_status write_manifest(struct bitcask_commit *commit,
     return status;
 }
 
-enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit)
+enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
+                                                  bool needed)
 {
     size_t count = commit->prepared_count - commit->prepared_next;
 
-    return write_manifest(
-        commit, count > 0 ? &commit->prepared[commit->prepared_next] : NULL, count);
+    return write_manifest(commit,
+                          count > 0 ? &commit->prepared[commit->prepared_next] : NULL,
+                          count, needed);
 }
 
 enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
@@ -145,7 +172,7 @@ enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
     }
     if (status == BITCASK_OK) {
         commit->next_id = first_id + count;
-        status = write_manifest(commit, prepared, count);
+        status = write_manifest(commit, prepared, count, true);
     }
     if (status != BITCASK_OK) {
         commit->next_id = first_id;
@@ -159,7 +186,11 @@ enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
     return BITCASK_OK;
 }
 
-/* Create the file of the next prepared id. */
+/*
+ * Create the file of the next prepared id. If that fails the id is not used again: a
+ * sector of its first file may be found in another one, one day, and must not look like
+ * one of a file that is in use.
+ */
 static enum bitcask_status create_segment(struct bitcask_commit *commit,
                                           struct bitcask_segment **out)
 {
@@ -171,20 +202,27 @@ static enum bitcask_status create_segment(struct bitcask_commit *commit,
         .salt = next->salt,
         .created_ms = io->wall_ms(io),
     };
+    struct bitcask_manifest_segment *burned =
+        realloc(commit->burned, (commit->burned_count + 1) * sizeof *burned);
     bitcask_file file = BITCASK_NO_FILE;
     enum bitcask_status status;
 
+    if (burned == NULL)
+        return bitcask_fail_memory((commit->burned_count + 1) * sizeof *burned);
+    commit->burned = burned;
+    commit->prepared_next++;
     status = bitcask_data_file_create(io, commit->directory, &header, &file);
-    if (status != BITCASK_OK)
-        return status;
-    status = bitcask_segments_add(commit->segments, next->id, next->salt, file, out);
-    if (status != BITCASK_OK) { /* the next attempt empties the file */
-        io->close(io, file);
+    if (status == BITCASK_OK) {
+        status = bitcask_segments_add(commit->segments, next->id, next->salt, file, out);
+        if (status != BITCASK_OK)
+            io->close(io, file);
+    }
+    if (status != BITCASK_OK) {
+        burned[commit->burned_count++] = *next;
         return status;
     }
     atomic_store(&(*out)->data_size, BITCASK_FILE_HEADER_SIZE);
     bitcask_segment_map(commit->segments, *out, commit->file_size_max);
-    commit->prepared_next++;
     return BITCASK_OK;
 }
 
@@ -226,6 +264,7 @@ enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit)
         commit->listener.sealed(old, commit->listener.context);
     }
     commit->active = next;
+    commit->cut_unsynced = false;
     commit->synced_size = 0; /* not even the header is */
     commit->rotate_next = false;
     return BITCASK_OK;

@@ -383,8 +383,10 @@ enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments
     if (status == BITCASK_OK)
         status = bitcask_hint_writer_commit(&writer, io, segments->directory, segment->id,
                                             data_size);
-    if (status == BITCASK_OK)
+    if (status == BITCASK_OK) {
         segment->hint_size = data_size;
+        atomic_store(&segment->hint_spare, covered == 0);
+    }
 
     bitcask_hint_writer_release(&writer);
     bitcask_walk_release(&walk);

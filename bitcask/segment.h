@@ -38,6 +38,7 @@ struct bitcask_segment {
 
     uint64_t cut_offset; /* set at open */
     uint64_t cut_size;
+    _Atomic bool hint_spare; /* the data was read whole to write it, and says the same */
     _Atomic uint64_t hint_size; /* how much of the data the hint on disk speaks for */
     bool name_synced;           /* the directory entry survives power loss */
 

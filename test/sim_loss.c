@@ -59,20 +59,26 @@ static size_t changes_kept(struct loss *loss, const uint64_t *numbers, size_t co
     }
 }
 
-/* Some sector of a file whose place on the disk is free to be used again. */
-static void copy_stale_sector(struct loss *loss, uint8_t bytes[SIM_SECTOR_SIZE])
+/*
+ * Some sector of a file whose place on the disk is free to be used again: often the one
+ * at the same @place in its file, where a record could be taken for one of this file.
+ */
+static void copy_stale_sector(struct loss *loss, uint64_t place,
+                              uint8_t bytes[SIM_SECTOR_SIZE])
 {
     const struct sim_inode *dead =
         loss->dead[sim_chance_below(&loss->chance, loss->dead_count)];
     uint64_t index = sim_chance_below(&loss->chance, dead->capacity / SIM_SECTOR_SIZE);
 
+    if (place < dead->capacity / SIM_SECTOR_SIZE && by_chance(loss, 6))
+        index = place;
     memcpy(bytes, dead->now + index * SIM_SECTOR_SIZE, SIM_SECTOR_SIZE);
 }
 
-static void fill_sector(struct loss *loss, uint8_t bytes[SIM_SECTOR_SIZE])
+static void fill_sector(struct loss *loss, uint64_t index, uint8_t bytes[SIM_SECTOR_SIZE])
 {
     if (loss->fill == FILL_STALE && loss->dead_count > 0) {
-        copy_stale_sector(loss, bytes);
+        copy_stale_sector(loss, index, bytes);
     } else if (loss->fill != FILL_ZEROS) {
         for (size_t i = 0; i < SIM_SECTOR_SIZE; i++)
             bytes[i] = (uint8_t)sim_chance(&loss->chance);
@@ -94,7 +100,7 @@ static void lose_sector(const struct sim_inode *inode, uint64_t index, struct lo
         return;
     kept = changes_kept(loss, numbers, count);
     if (kept == 0 && index * SIM_SECTOR_SIZE >= inode->kept_size)
-        fill_sector(loss, bytes);
+        fill_sector(loss, index, bytes);
     for (size_t i = 0; kept > 0; i++) {
         if (!sim_change_touches(&inode->changes[i], index))
             continue;
@@ -334,6 +340,10 @@ static bool has_name(const struct sim_disk *disk, int inode)
         for (size_t j = 0; j < directory->names_kept.count; j++) {
             if (directory->names_kept.list[j].inode == inode)
                 return true;
+        }
+        for (size_t j = 0; j < directory->change_count; j++) {
+            if (directory->changes[j].inode == inode)
+                return true; /* another power failure may yet give it one */
         }
     }
     return false;

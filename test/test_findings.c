@@ -17,6 +17,8 @@ static const struct bitcask_options durable = { .sync = BITCASK_SYNC_ALWAYS,
                                                 .no_background = true,
                                                 .file_size_max = 4096 };
 
+#define FIRST_DATA_NAME "0000000001.data"
+
 static struct bitcask *open_cask(struct sim_disk *disk,
                                  const struct bitcask_options *options)
 {
@@ -274,6 +276,212 @@ static void a_file_is_missed_from_its_first_sync_on(void **state)
     }
 }
 
+/*
+ * A cut that was not synced lived on in the page cache only: the next session, or the
+ * next record in its place, took it for done, and the power undid it.
+ */
+static void a_cut_is_synced_before_anything_is_built_on_it(void **state)
+{
+    (void)state;
+    for (int killed = 0; killed < 2; killed++) {
+        struct sim_disk *disk = sim_disk_new(1), *next;
+        struct bitcask *cask = open_cask(disk, &durable);
+
+        assert_status(put(cask, "first", 2000), BITCASK_OK);
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        cask = open_cask(disk, &durable);
+        fail_once(disk, FAULT_WRITE, BITCASK_NO_SPACE, 100000);
+        assert_status(put(cask, "failed", 1000), BITCASK_NO_SPACE);
+        next = sim_disk_after(disk, SIM_KILL, 1);
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        if (killed) {
+            sim_disk_free(disk);
+            disk = next;
+        } else {
+            sim_disk_free(next);
+        }
+        cask = open_cask(disk, &durable);
+        assert_status(put(cask, "acknowledged", 3500), BITCASK_OK);
+        for (uint64_t seed = 0; seed < 500; seed++) {
+            struct sim_disk *left = sim_disk_after(disk, SIM_POWER_ANY, seed);
+            struct bitcask *found = open_cask(left, &durable);
+
+            assert_status(bitcask_exists(found, bitcask_text("acknowledged")),
+                          BITCASK_OK);
+            assert_status(bitcask_close(found), BITCASK_OK);
+            sim_disk_free(left);
+        }
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(disk);
+    }
+}
+
+/* Sectors of a failed record and of the one in its place, of the same value, mixed. */
+static void nothing_is_written_over_a_cut_that_is_not_synced(void **state)
+{
+    const struct bitcask_options lazy = { .sync = BITCASK_SYNC_NONE,
+                                          .no_background = true,
+                                          .file_size_max = 4096 };
+
+    (void)state;
+    for (uint64_t seed = 0; seed < 1000; seed++) {
+        struct sim_disk *disk = sim_disk_new(1), *left;
+        struct bitcask *cask = open_cask(disk, &lazy), *found;
+
+        assert_status(put(cask, "first", 10), BITCASK_OK);
+        fail_once(disk, FAULT_WRITE, BITCASK_IO, 100000);
+        assert_status(put(cask, "one", 900), BITCASK_IO);
+        assert_status(put(cask, "two", 900), BITCASK_OK);
+        assert_status(put(cask, "three", 900), BITCASK_OK);
+        left = sim_disk_after(disk, SIM_POWER_ANY, seed);
+        found = open_cask(left, &lazy);
+        if (bitcask_exists(found, bitcask_text("three")) == BITCASK_OK)
+            assert_status(bitcask_exists(found, bitcask_text("two")), BITCASK_OK);
+        assert_status(bitcask_close(found), BITCASK_OK);
+        sim_disk_free(left);
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(disk);
+    }
+}
+
+struct moment_of_rename {
+    struct sim_disk *left;
+    uint64_t seed;
+};
+
+static void copy_after_rename(struct sim_disk *disk, const struct sim_moment *moment,
+                              void *context)
+{
+    struct moment_of_rename *copy = context;
+
+    if (copy->left == NULL && moment->call == FAULT_RENAME && moment->when == SIM_AFTER &&
+        strcmp(moment->name, "MANIFEST") == 0)
+        copy->left = sim_disk_after(disk, SIM_POWER_ANY, copy->seed);
+}
+
+/*
+ * A file could not be begun and was removed; the next session's MANIFEST did not list it
+ * any more, and got to the disk before the removal did.
+ */
+static void a_file_that_was_removed_does_not_come_back_unlisted(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask *cask = open_cask(disk, &durable);
+
+    (void)state;
+    assert_status(put(cask, "first", 2000), BITCASK_OK);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    cask = open_cask(disk, &durable);
+    sim_disk_arm(disk, &(struct fault_plan){ .calls = FAULT_BIT(FAULT_WRITE),
+                                             .skip = 1, /* the MANIFEST passes */
+                                             .status = BITCASK_NO_SPACE,
+                                             .error = ENOSPC });
+    assert_status(put(cask, "second", 3500), BITCASK_NO_SPACE);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct moment_of_rename copy = { .seed = seed };
+        struct sim_disk *session = sim_disk_after(disk, SIM_KILL, 1);
+
+        cask = open_cask(session, &durable);
+        sim_disk_set_hook(session, copy_after_rename, &copy);
+        assert_status(put(cask, "third", 3500), BITCASK_OK);
+        sim_disk_set_hook(session, NULL, NULL);
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(session);
+        assert_non_null(copy.left);
+        assert_status(bitcask_close(open_cask(copy.left, &durable)), BITCASK_OK);
+        sim_disk_free(copy.left);
+    }
+    sim_disk_free(disk);
+}
+
+/* The stale header of a file that could not be begun is none of a file that is in use. */
+static void an_id_of_which_a_file_failed_is_not_used_again(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask *cask = open_cask(disk, &durable);
+    size_t size;
+
+    (void)state;
+    assert_status(put(cask, "first", 2000), BITCASK_OK);
+    fail_once(disk, FAULT_WRITE, BITCASK_NO_SPACE, 64);
+    assert_status(put(cask, "second", 3500), BITCASK_NO_SPACE);
+    assert_status(put(cask, "second", 3500), BITCASK_OK);
+    assert_null(sim_disk_file(disk, "/cask", "0000000002.data", &size));
+    assert_non_null(sim_disk_file(disk, "/cask", "0000000003.data", &size));
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    assert_status(bitcask_close(open_cask(disk, &durable)), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
+/* The newest file of one killed cask in the place of that of another was deleted. */
+static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
+{
+    struct sim_disk *disks[2];
+    struct bitcask *cask = NULL;
+    const uint8_t *file;
+    uint8_t copy[8192];
+    size_t size;
+
+    (void)state;
+    for (uint64_t i = 0; i < 2; i++) {
+        struct sim_disk *disk = sim_disk_new(i + 1);
+
+        cask = open_cask(disk, &durable);
+        for (int k = 0; k < (i == 0 ? 6 : 9); k++) {
+            char key[2] = { (char)('a' + k), '\0' };
+
+            assert_status(put(cask, key, 1200), BITCASK_OK);
+        }
+        disks[i] = sim_disk_after(disk, SIM_KILL, 1);
+        assert_status(bitcask_close(cask), BITCASK_OK);
+        sim_disk_free(disk);
+    }
+    file = sim_disk_file(disks[1], "/cask", "0000000003.data", &size);
+    assert_true(file != NULL && size <= sizeof copy);
+    memcpy(copy, file, size);
+    sim_disk_put_file(disks[0], "/cask", "0000000002.data", copy, size);
+    assert_status(bitcask_open_with(sim_disk_io(disks[0]), &cask, "/cask", &durable),
+                  BITCASK_CORRUPT);
+    assert_detail("segment 3 of another cask");
+    sim_disk_free(disks[0]);
+    sim_disk_free(disks[1]);
+}
+
+/* A hint may be all that tells of a record whose header has gone bad. */
+static void hints_that_were_found_make_no_room(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    struct bitcask *cask = open_cask(disk, &durable);
+    const uint8_t *file;
+    uint8_t copy[8192];
+    char key[32];
+    size_t size;
+
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        (void)snprintf(key, sizeof key, "key %d", i);
+        assert_status(put(cask, key, 1200), BITCASK_OK);
+    }
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    file = sim_disk_file(disk, "/cask", FIRST_DATA_NAME, &size);
+    assert_true(file != NULL && size <= sizeof copy);
+    memcpy(copy, file, size);
+    copy[64 + 28 + 5 + 1200 + 10] ^= 1;
+    sim_disk_put_file(disk, "/cask", FIRST_DATA_NAME, copy, size);
+
+    cask = open_cask(disk, &durable);
+    sim_disk_set_capacity(disk, used_size(disk) + 100);
+    (void)put(cask, "last", 10);
+    (void)bitcask_close(cask);
+    sim_disk_set_capacity(disk, UINT64_MAX);
+    cask = open_cask(disk, &durable);
+    assert_status(bitcask_exists(cask, bitcask_text("key 1")), BITCASK_OK);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
 /* What is removed of a directory without a record was removed without a word. */
 static void what_is_left_of_a_cask_without_records_is_reported(void **state)
 {
@@ -302,6 +510,12 @@ int main(void)
         cmocka_unit_test(salvage_counts_records_that_are_missing),
         cmocka_unit_test(a_record_cut_off_behind_its_key_is_a_proof),
         cmocka_unit_test(a_file_is_missed_from_its_first_sync_on),
+        cmocka_unit_test(a_cut_is_synced_before_anything_is_built_on_it),
+        cmocka_unit_test(nothing_is_written_over_a_cut_that_is_not_synced),
+        cmocka_unit_test(a_file_that_was_removed_does_not_come_back_unlisted),
+        cmocka_unit_test(an_id_of_which_a_file_failed_is_not_used_again),
+        cmocka_unit_test(a_whole_file_of_another_cask_is_no_torn_tail),
+        cmocka_unit_test(hints_that_were_found_make_no_room),
         cmocka_unit_test(what_is_left_of_a_cask_without_records_is_reported),
     };
 

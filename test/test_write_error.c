@@ -249,8 +249,12 @@ static int fill_a_real_disk(void *context)
         }
         child_check(status == BITCASK_NO_SPACE);
         child_check(strstr(bitcask_error_detail(), strerror(ENOSPC)) != NULL);
-        for (int i = 0; i < 20; i++)
-            child_check(test_history_try(cask, count + 1) == BITCASK_NO_SPACE);
+        for (int i = 0; i < 20;
+             i++) { /* a MANIFEST that needs room takes that of hints */
+            status = test_history_try(cask, count + 1);
+            count += status == BITCASK_OK;
+            child_check(status == BITCASK_OK || status == BITCASK_NO_SPACE);
+        }
         child_check(test_history_check(cask) == count);
 
         child_check(unlink(ballast) == 0);

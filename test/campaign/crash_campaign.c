@@ -108,6 +108,7 @@ static void crash(struct scene *scene, const struct sim_moment *moment,
     struct sim_disk *left = sim_disk_after(scene->disk, loss, seed);
     char story[HISTORY_WORDS_MAX];
 
+    sim_disk_set_capacity(left, UINT64_MAX);
     if (scene->tapped) {
         floors.kill = history->acked_sequence;
         floors.power = history->synced_sequence;
@@ -389,16 +390,56 @@ static void write_in_threads(const struct sitting *sitting, unsigned thread_coun
         (void)pthread_join(threads[i], NULL);
 }
 
+static uint64_t used_size(const struct sim_disk *disk)
+{
+    const char *name;
+    uint64_t used = 0;
+
+    for (size_t i = 0; (name = sim_disk_name(disk, "/cask", i)) != NULL; i++) {
+        size_t size = 0;
+
+        (void)sim_disk_file(disk, "/cask", name, &size);
+        used += size;
+    }
+    return used;
+}
+
+/*
+ * Let calls of a session fail: a sync, one that appends (its cut as well, perhaps), those
+ * of a rotation, or all that would need more room than there is. A record that fails is
+ * never written whole: of that one nobody could say whether it will be there.
+ */
+static void arm_session(struct scene *scene)
+{
+    static const struct fault_plan plans[] = {
+        { .calls = FAULT_BIT(FAULT_SYNC) },
+        { .calls = FAULT_BIT(FAULT_DIRECTORY_SYNC) },
+        { .calls = FAULT_BIT(FAULT_WRITE) },
+        { .calls = FAULT_BIT(FAULT_WRITE) | FAULT_BIT(FAULT_TRUNCATE), .count = 2 },
+        { .calls = FAULT_BIT(FAULT_RENAME) | FAULT_BIT(FAULT_OPEN) |
+                   FAULT_BIT(FAULT_REMOVE) },
+    };
+    size_t kind = (size_t)campaign_random_below(&scene->random, 7);
+    struct fault_plan plan = plans[kind < 5 ? kind : 0];
+
+    if (kind == 6) {
+        sim_disk_set_capacity(scene->disk,
+                              used_size(scene->disk) +
+                                  campaign_random_below(&scene->random, 12000));
+        return;
+    }
+    plan.skip = (long)campaign_random_below(&scene->random, 20);
+    plan.partial_size =
+        (size_t)campaign_random_below(&scene->random, BITCASK_RECORD_HEADER_SIZE);
+    sim_disk_arm(scene->disk, &plan);
+}
+
 /* False: something went wrong. */
 static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
 {
     struct history *history = scene->history;
     struct sitting sitting = { .scene = scene, .step_count = step_count };
     struct bitcask_options *options = &sitting.options;
-
-    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_SYNC),
-                                     .skip = (long)campaign_random_below(&scene->random,
-                                                                         20) };
     char words[HISTORY_WORDS_MAX];
     enum bitcask_status status;
     uint64_t kept;
@@ -422,9 +463,9 @@ static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
         return false;
     }
     history_cut(history, kept);
-    if (campaign_random_below(&scene->random, 4) == 0) {
+    if (campaign_random_below(&scene->random, 3) == 0) {
         history->may_fail = true;
-        sim_disk_arm(scene->disk, &plan);
+        arm_session(scene);
     }
     sitting.session.history = history;
     sitting.session.sync = options->sync;
@@ -434,8 +475,13 @@ static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
     sitting.session.alone = options->no_background;
     sitting.session.random = campaign_random(&scene->random);
     write_in_threads(&sitting, thread_count);
+    history_look(&sitting.session);
+    if (options->sync == BITCASK_SYNC_INTERVAL && !options->no_background &&
+        campaign_random_below(&scene->random, 2) == 0)
+        history_wait(&sitting.session, options->sync_interval_ms);
     history_close(&sitting.session);
     sim_disk_disarm(scene->disk);
+    sim_disk_set_capacity(scene->disk, UINT64_MAX);
     if (history->refuses)
         campaign_count(scene->run->campaign, "sessions ended by a failed sync", 1);
     if (history->problem[0] != '\0')

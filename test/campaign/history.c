@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bitcask/format.h"
 #include "test/campaign/campaign.h"
@@ -142,11 +143,16 @@ void history_tap(struct history *history, const struct sim_moment *moment)
     size_t length = strlen(moment->name);
     size_t skip = moment->offset == 0 ? BITCASK_FILE_HEADER_SIZE : 0;
 
+    if (moment->when == SIM_AFTER && moment->call == FAULT_DIRECTORY_SYNC &&
+        moment->failed)
+        history->sync_failed = true;
     if (moment->when != SIM_AFTER || length < 5 ||
         strcmp(moment->name + length - 5, ".data") != 0)
         return;
     if (moment->call == FAULT_SYNC && moment->failed)
         history->sync_failed = true;
+    if (moment->call == FAULT_TRUNCATE && moment->failed)
+        history->cut_failed = true;
     if (moment->failed || (moment->call != FAULT_WRITE && moment->call != SIM_STORE))
         return;
     if (moment->size > skip)
@@ -165,6 +171,19 @@ static unsigned new_write(struct history *history, bool deletes, unsigned key)
         .deletes = deletes, .ends = true, .running = true, .key = key
     };
     return number;
+}
+
+/*
+ * In some histories most records fill sectors exactly, so that one that was lost, or is
+ * that of another file, takes whole records with it and tears none.
+ */
+static uint32_t aligned_size(struct history_session *session, unsigned key)
+{
+    static const uint32_t record_sizes[] = { 64, 64, 448, 512 };
+    size_t overhead = BITCASK_RECORD_HEADER_SIZE + history_key(key).size;
+    uint32_t size = record_sizes[campaign_random_below(&session->random, 4)];
+
+    return size >= overhead + 8 ? size - (uint32_t)overhead : 512 - (uint32_t)overhead;
 }
 
 static uint32_t random_size(uint64_t *random)
@@ -203,23 +222,27 @@ static void judge_status(struct history_session *session, const char *what,
 {
     struct history *history = session->history;
     bool failed = status != BITCASK_OK && status != BITCASK_NOT_FOUND;
-    bool allowed = (status == BITCASK_IO && history->may_fail) ||
-                   (status == BITCASK_FAILED && history->sync_failed);
+    bool allowed =
+        ((status == BITCASK_IO || status == BITCASK_NO_SPACE) && history->may_fail) ||
+        (status == BITCASK_FAILED && (history->sync_failed || history->cut_failed));
 
     if (failed && (!allowed || bitcask_error_detail()[0] == '\0'))
         problem(history, "%s failed: %s: %s", what, bitcask_status_text(status),
                 bitcask_error_detail());
     if (!failed && session->refused)
         problem(history, "%s was acknowledged after a failed sync", what);
-    if (status == BITCASK_FAILED || (session->alone && history->sync_failed))
+    if (status == BITCASK_FAILED ||
+        (session->alone && (history->sync_failed || history->cut_failed)))
         history->refuses = true;
 }
 
 /* What a call may say depends on what was known when it began. */
-static void begin_call(struct history_session *session)
+static void begin_call(struct history_session *session, bool writes)
 {
     session->began_ms = session->cask->io->monotonic_ms(session->cask->io);
-    session->refused = session->history->refuses;
+    /* After a cut has failed, nothing is written any more, but what was is synced. */
+    session->refused =
+        session->history->refuses && (writes || session->history->sync_failed);
 }
 
 static void take_to_books(struct history_session *session, unsigned first, unsigned last,
@@ -268,14 +291,19 @@ static void step_put(struct history_session *session, bool expires)
     struct history *history = session->history;
     struct bitcask *cask = session->cask;
     uint32_t size = random_size(&session->random);
-    unsigned number = new_write(history, false, random_key(session, size));
+    unsigned key = random_key(session, size);
+    unsigned number;
     uint8_t value[HISTORY_VALUE_MAX + 8];
     struct bitcask_slice slice = { value, size };
     enum bitcask_status status;
 
+    if (history->seed % 3 == 0 && size >= 8)
+        size = aligned_size(session, key);
+    slice.size = size;
+    number = new_write(history, false, key);
     history->writes[number].value_size = size;
     make_value(history, number, value);
-    begin_call(session);
+    begin_call(session, true);
     if (expires) { /* some are long gone, some go soon */
         uint64_t wall_ms = cask->io->wall_ms(cask->io);
 
@@ -295,7 +323,7 @@ static void step_delete(struct history_session *session)
     unsigned key = random_key(session, 0);
     unsigned number = new_write(session->history, true, key);
 
-    begin_call(session);
+    begin_call(session, true);
     take_to_books(session, number, number, bitcask_delete(cask, history_key(key)));
 }
 
@@ -325,7 +353,7 @@ static void step_batch(struct history_session *session)
             .value = { values[i], history->writes[number].value_size }
         };
     }
-    begin_call(session);
+    begin_call(session, true);
     take_to_books(session, first, first + count - 1,
                   bitcask_write_batch(cask, parts, count));
 }
@@ -444,11 +472,34 @@ void history_sync(struct history_session *session)
     uint64_t acked = history->acked_sequence; /* before the call */
     enum bitcask_status status;
 
-    begin_call(session);
+    begin_call(session, false);
     status = bitcask_sync(session->cask);
     judge_status(session, "a sync", status);
     if (status == BITCASK_OK && acked > history->synced_sequence)
         history->synced_sequence = acked;
+}
+
+void history_wait(struct history_session *session, uint32_t interval_ms)
+{
+    enum {
+        WAITS_MAX = 1000 /* the schedule may keep a thread waiting for long */
+    };
+    const struct timespec interval = { .tv_nsec = (long)interval_ms * 1000000 };
+    struct history *history = session->history;
+
+    for (int i = 0; i < WAITS_MAX && !history->sync_failed; i++) {
+        struct bitcask_stat stat;
+
+        if (bitcask_stat(session->cask, &stat) != BITCASK_OK)
+            break;
+        if (stat.synced_sequence == stat.last_sequence) {
+            history->synced_sequence = history->acked_sequence;
+            return;
+        }
+        (void)nanosleep(&interval, NULL);
+    }
+    if (!history->sync_failed)
+        problem(history, "nobody syncs in the background");
 }
 
 void history_close(struct history_session *session)
@@ -456,7 +507,7 @@ void history_close(struct history_session *session)
     struct history *history = session->history;
     enum bitcask_status status;
 
-    begin_call(session);
+    begin_call(session, false);
     status = bitcask_close(session->cask);
     session->cask = NULL;
     judge_status(session, "a close", status);
@@ -497,12 +548,41 @@ static bool judge_iteration(const struct history *history, struct bitcask *cask,
     return false;
 }
 
-bool history_judge(const struct history *history, struct bitcask *cask, uint64_t floor,
-                   uint64_t *kept, char words[HISTORY_WORDS_MAX])
+/* By gets and iteration: see newest_write(). *@live_count is how many keys there are. */
+static bool judge_content(const struct history *history, struct bitcask *cask,
+                          uint64_t sequence, bool running, uint64_t *live_count,
+                          char words[HISTORY_WORDS_MAX])
 {
     uint64_t wall_ms = cask->io->wall_ms(cask->io);
     unsigned live[HISTORY_KEYS];
-    uint64_t live_count = 0;
+
+    *live_count = 0;
+    for (unsigned k = 0; k < HISTORY_KEYS; k++) {
+        live[k] = live_write(history, k, sequence, running, wall_ms);
+        *live_count += live[k] != 0;
+        if (!judge_get(history, cask, k, live[k], words))
+            return false;
+    }
+    return judge_iteration(history, cask, live, words);
+}
+
+void history_look(struct history_session *session)
+{
+    struct history *history = session->history;
+    struct bitcask *cask = session->cask;
+    uint64_t wall_ms = cask->io->wall_ms(cask->io);
+    char words[HISTORY_WORDS_MAX];
+    uint64_t live_count;
+
+    if (!judge_content(history, cask, history->last_sequence, true, &live_count, words) &&
+        cask->io->wall_ms(cask->io) == wall_ms) /* else it may just have expired */
+        problem(history, "in the running store, %.300s", words);
+}
+
+bool history_judge(const struct history *history, struct bitcask *cask, uint64_t floor,
+                   uint64_t *kept, char words[HISTORY_WORDS_MAX])
+{
+    uint64_t live_count;
     struct bitcask_stat stat;
 
     if (bitcask_stat(cask, &stat) != BITCASK_OK) {
@@ -521,19 +601,15 @@ bool history_judge(const struct history *history, struct bitcask *cask, uint64_t
                            : "");
         return false;
     }
-    for (unsigned k = 0; k < HISTORY_KEYS; k++) {
-        live[k] = live_write(history, k, *kept, false, wall_ms);
-        live_count += live[k] != 0;
-        if (!judge_get(history, cask, k, live[k], words))
-            return false;
-    }
+    if (!judge_content(history, cask, *kept, false, &live_count, words))
+        return false;
     if (stat.key_count != live_count) {
         (void)snprintf(words, HISTORY_WORDS_MAX,
                        "stat counts %" PRIu64 " keys of %" PRIu64, stat.key_count,
                        live_count);
         return false;
     }
-    return judge_iteration(history, cask, live, words);
+    return true;
 }
 
 void history_cut(struct history *history, uint64_t kept)
@@ -543,6 +619,7 @@ void history_cut(struct history *history, uint64_t kept)
     history->synced_sequence = kept;
     history->may_fail = false;
     history->sync_failed = false;
+    history->cut_failed = false;
     history->refuses = false;
     for (unsigned i = 1; i <= history->write_count; i++) {
         history->writes[i].running = false;

@@ -50,8 +50,9 @@ struct history {
     uint64_t last_sequence;                 /* that went by */
     uint64_t acked_sequence;                /* the highest that was acknowledged */
     uint64_t synced_sequence; /* the highest that no power failure may take */
-    bool may_fail;            /* a sync is to fail: calls may say so */
-    bool sync_failed;         /* that of a data file has */
+    bool may_fail;            /* calls of the system are to fail: ours may say so */
+    bool sync_failed;         /* that of a data file, or of the directory, has */
+    bool cut_failed;          /* that of a failed append */
     bool refuses; /* and it was told: no write may succeed before the next open */
     char problem[HISTORY_WORDS_MAX]; /* the first thing that was wrong; "": nothing */
 };
@@ -85,9 +86,17 @@ struct history_session {
  */
 void history_step(struct history_session *session);
 
+/*
+ * While no other thread writes: the running store is what the acknowledged writes have
+ * made of it, in the order of their records, whichever thread made them.
+ */
+void history_look(struct history_session *session);
+
 /* bitcask_sync() and bitcask_close(), likewise. */
 void history_sync(struct history_session *session);
 void history_close(struct history_session *session);
+/* While nobody writes: the thread in the background syncs all that there is, in time. */
+void history_wait(struct history_session *session, uint32_t interval_ms);
 
 /*
  * THE JUDGE. True if @cask holds exactly the first *kept records of the history, by
