@@ -222,6 +222,27 @@ static uint64_t hash_file(uint64_t hash, const struct sim_name *name,
     return size > 0 ? hash_on(hash, bytes, (size_t)size) : hash;
 }
 
+/* What a file is, what would be left of it, and what may come in between. */
+static uint64_t hash_inode(uint64_t hash, const struct sim_name *name,
+                           const struct sim_inode *inode)
+{
+    hash = hash_file(hash, name, inode->now, inode->now_size);
+    if (inode->change_count == 0 &&
+        (inode->capacity == 0 || (inode->now_size == inode->kept_size &&
+                                  memcmp(inode->now, inode->kept, inode->capacity) == 0)))
+        return hash;
+    if (inode->capacity > 0)
+        hash = hash_on(hash, inode->kept, inode->capacity);
+    for (size_t i = 0; i < inode->change_count; i++) {
+        const struct sim_change *change = &inode->changes[i];
+
+        hash = hash_on(hash, &change->offset, sizeof change->offset);
+        if (change->bytes != NULL)
+            hash = hash_on(hash, change->bytes, (size_t)change->size);
+    }
+    return hash;
+}
+
 uint64_t sim_disk_hash(const struct sim_disk *disk)
 {
     const struct sim_name *name;
@@ -231,13 +252,8 @@ uint64_t sim_disk_hash(const struct sim_disk *disk)
         const struct sim_directory *directory = &disk->directories[i];
 
         hash = hash_on(hash, directory->now ? "now" : "no", 2);
-        for (size_t j = 0; (name = name_at(&directory->names_now, j)) != NULL; j++) {
-            const struct sim_inode *inode = &disk->inodes[name->inode];
-
-            hash = hash_file(hash, name, inode->now, inode->now_size);
-            if (inode->change_count > 0)
-                hash = hash_file(hash, name, inode->kept, inode->kept_size);
-        }
+        for (size_t j = 0; (name = name_at(&directory->names_now, j)) != NULL; j++)
+            hash = hash_inode(hash, name, &disk->inodes[name->inode]);
         if (directory->change_count == 0)
             continue;
         for (size_t j = 0; (name = name_at(&directory->names_kept, j)) != NULL; j++)

@@ -22,15 +22,16 @@
  *                  reordered. Truncating is such a write.
  *                  The size of a file is any that it had since its last sync, or one
  *                  between those. Where it grew over sectors that did not reach the
- *                  disk there are zeros, noise, or old sectors of files that
- *                  are gone.
+ *                  disk there are zeros, noise, or old sectors of what is
+ *                  gone: files, and what was cut off others.
  *                  Of the names created, renamed and removed since the directory's last
  *                  sync, any combination has happened; a rename as a whole or not at
  *                  all. Syncing a file does not make its name durable. The cask's own
  *                  directory is such a name in its parent.
  *   failed sync    Of what was to be synced any part has reached the disk, the rest
  *                  never will: reads show it until the power fails, later syncs succeed
- *                  without it, and only writing it again helps.
+ *                  without it, and only writing it again helps. (Sizes and names, which
+ *                  a file system keeps in its journal, a later sync does bring.)
  *   failed call    Any call may fail, by a plan (test/fault_io.h). A failed write has
  *                  written as many bytes as the plan says. The disk may be full.
  *

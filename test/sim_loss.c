@@ -315,6 +315,10 @@ static void choose_loss(const struct sim_disk *disk, struct loss *loss)
     loss->fill = (enum fill)sim_chance_below(&loss->chance, FILL_COUNT);
 }
 
+enum {
+    DEAD_MAX = 8 /* files that are gone, of which old sectors are remembered */
+};
+
 static void leave_directories(const struct sim_disk *disk, struct loss *loss,
                               struct sim_disk *left)
 {
@@ -349,12 +353,23 @@ static bool has_name(const struct sim_disk *disk, int inode)
     return false;
 }
 
-/* The bytes of what has a name in @left; the rest keep their numbers, and are empty. */
+/* What a file that is gone has left on its sectors. */
+static void keep_dead(const struct sim_inode *inode, struct sim_inode *left)
+{
+    sim_inode_reserve(left, inode->capacity);
+    memcpy(left->now, inode->now, inode->capacity);
+}
+
+/*
+ * The bytes of what has a name in @left; the rest keep their numbers, and the last ones
+ * of them their old sectors.
+ */
 static void leave_files(const struct sim_disk *disk, struct loss *loss,
                         struct sim_disk *left)
 {
     const struct sim_inode **dead =
         sim_memory(NULL, disk->inode_count * sizeof(const struct sim_inode *));
+    size_t dead_seen = 0;
 
     loss->dead = dead;
     for (size_t i = 0; i < disk->inode_count; i++) {
@@ -364,8 +379,12 @@ static void leave_files(const struct sim_disk *disk, struct loss *loss,
     for (size_t i = 0; i < disk->inode_count; i++) {
         int index = sim_inode_new(left);
 
-        if (!has_name(left, index))
+        if (!has_name(left, index)) {
+            if (disk->inodes[i].capacity > 0 &&
+                dead_seen++ + DEAD_MAX >= loss->dead_count)
+                keep_dead(&disk->inodes[i], &left->inodes[index]);
             continue;
+        }
         if (loss->kind == SIM_KILL)
             copy_file(&disk->inodes[i], &left->inodes[index]);
         else

@@ -162,14 +162,32 @@ void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
                          offset + size);
 }
 
+/* Whole sectors that are cut off a file leave what they had, as a file that is gone does.
+ */
+static void bury(struct sim_disk *disk, int index, uint64_t from)
+{
+    uint64_t begin = (from + SIM_SECTOR_SIZE - 1) / SIM_SECTOR_SIZE * SIM_SECTOR_SIZE;
+    uint64_t size = disk->inodes[index].now_size - begin;
+    int grave;
+
+    if (begin >= disk->inodes[index].now_size)
+        return;
+    grave = sim_inode_new(disk);
+    sim_inode_reserve(&disk->inodes[grave], size);
+    memcpy(disk->inodes[grave].now, disk->inodes[index].now + begin, size);
+}
+
 void sim_change_size(struct sim_disk *disk, int index, uint64_t size)
 {
-    struct sim_inode *inode = &disk->inodes[index];
-    uint64_t size_before = inode->now_size;
+    uint64_t size_before = disk->inodes[index].now_size;
+    struct sim_inode *inode;
     struct sim_change *change;
 
     if (size == size_before)
         return;
+    if (size < size_before)
+        bury(disk, index, size);
+    inode = &disk->inodes[index];
     sim_inode_reserve(inode, size);
     change = new_change(disk, inode);
     change->offset = size;

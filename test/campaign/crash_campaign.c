@@ -416,8 +416,8 @@ static void arm_session(struct scene *scene)
         { .calls = FAULT_BIT(FAULT_DIRECTORY_SYNC) },
         { .calls = FAULT_BIT(FAULT_WRITE) },
         { .calls = FAULT_BIT(FAULT_WRITE) | FAULT_BIT(FAULT_TRUNCATE), .count = 2 },
-        { .calls = FAULT_BIT(FAULT_RENAME) | FAULT_BIT(FAULT_OPEN) |
-                   FAULT_BIT(FAULT_REMOVE) },
+        { .calls =
+              FAULT_BIT(FAULT_RENAME) | FAULT_BIT(FAULT_OPEN) | FAULT_BIT(FAULT_REMOVE) },
     };
     size_t kind = (size_t)campaign_random_below(&scene->random, 7);
     struct fault_plan plan = plans[kind < 5 ? kind : 0];
