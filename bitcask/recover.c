@@ -426,7 +426,8 @@ static enum bitcask_status check_proven_size(struct bitcask_chain *chain,
 
     if (link->exists && !link->torn_header && link->file_size >= link->proven_size)
         return BITCASK_OK;
-    if (link->proven_size == 0 && link->line.state == BITCASK_MANIFEST_PREPARED)
+    /* One without a record is not missed: it may be gone since an earlier recovery. */
+    if (link->proven_size <= BITCASK_FILE_HEADER_SIZE)
         return BITCASK_OK;
     if (chain->cask->options.salvage) {
         atomic_fetch_add(&chain->cask->damage_count, 1);

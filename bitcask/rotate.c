@@ -106,8 +106,10 @@ static enum bitcask_status sync_names(struct bitcask_commit *commit)
     if (!commit->names_unsynced)
         return BITCASK_OK;
     status = commit->io->directory_sync(commit->io, commit->directory);
-    if (status != BITCASK_OK)
+    if (status != BITCASK_OK) {
+        bitcask_commit_set_failed(commit);
         return bitcask_fail_errno(status, "sync the directory before a new MANIFEST");
+    }
     commit->names_unsynced = false;
     return BITCASK_OK;
 }

@@ -482,6 +482,34 @@ static void hints_that_were_found_make_no_room(void **state)
     sim_disk_free(disk);
 }
 
+/*
+ * A file of which the first record failed was listed, since its cut was synced; the next
+ * recovery removed it, and died before it could write a MANIFEST without it.
+ */
+static void a_file_without_a_record_is_not_missed(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1), *left;
+    const struct bitcask_options options = { .sync = BITCASK_SYNC_ALWAYS,
+                                             .no_background = true };
+    struct bitcask *cask = open_cask(disk, &options);
+
+    (void)state;
+    sim_disk_arm(disk, &(struct fault_plan){ .calls = FAULT_BIT(FAULT_WRITE),
+                                             .skip = 1, /* the header */
+                                             .partial_size = 20 });
+    assert_status(put(cask, "failed", 100), BITCASK_IO);
+    sim_disk_arm(disk, &(struct fault_plan){ .calls = FAULT_BIT(FAULT_WRITE),
+                                             .skip = 1, /* the MANIFEST */
+                                             .partial_size = 20 });
+    assert_status(put(cask, "failed", 100), BITCASK_IO);
+    left = sim_disk_after(disk, SIM_KILL, 1);
+    (void)bitcask_close(cask);
+    sim_disk_free(disk);
+    sim_disk_remove_file(left, "/cask", FIRST_DATA_NAME);
+    assert_status(bitcask_close(open_cask(left, &options)), BITCASK_OK);
+    sim_disk_free(left);
+}
+
 /* What is removed of a directory without a record was removed without a word. */
 static void what_is_left_of_a_cask_without_records_is_reported(void **state)
 {
@@ -516,6 +544,7 @@ int main(void)
         cmocka_unit_test(an_id_of_which_a_file_failed_is_not_used_again),
         cmocka_unit_test(a_whole_file_of_another_cask_is_no_torn_tail),
         cmocka_unit_test(hints_that_were_found_make_no_room),
+        cmocka_unit_test(a_file_without_a_record_is_not_missed),
         cmocka_unit_test(what_is_left_of_a_cask_without_records_is_reported),
     };
 

@@ -20,6 +20,8 @@
 enum {
     STATES_SHORT = 60000, /* distinct ones, that are tried */
     STATES_LONG = 1000000,
+    DENSE_SHARE = 16, /* one history in so many is cut at every moment ... */
+    SPARSE = 64,      /* ... the others at one in so many: they are many more */
     DEPTH_MAX = 3 /* a crash, one while it recovers, one while that recovers */
 };
 
@@ -35,6 +37,7 @@ struct run {
     uint64_t seed;   /* of the history */
     uint64_t moment; /* number of the cut at which we are */
     unsigned choice; /* number of the disk that it left */
+    bool sparse;     /* cut only some moments */
     bool alone;      /* try only the next two */
     uint64_t alone_moment;
     unsigned alone_choice;
@@ -182,7 +185,11 @@ static void cut_here(struct sim_disk *disk, const struct sim_moment *moment,
         return;
     schedule_pause();
     if (scene->depth == 0) {
-        if (!run->alone || scene->moment == run->alone_moment)
+        uint64_t chance = run->seed ^ scene->moment;
+
+        if (run->alone ? scene->moment == run->alone_moment
+                       : !run->sparse ||
+                             campaign_random_below(&chance, SPARSE) == 0)
             crash_in_many_ways(scene, moment);
     } else if (scene->cut_everywhere || scene->moment == scene->cut_moment) {
         uint64_t seed = campaign_random(&scene->random);
@@ -428,7 +435,11 @@ static void arm_session(struct scene *scene)
                                   campaign_random_below(&scene->random, 12000));
         return;
     }
-    plan.skip = (long)campaign_random_below(&scene->random, 20);
+    /* Directories are synced, and files renamed, less often than written. */
+    plan.skip = (long)campaign_random_below(&scene->random,
+                                            plan.calls == FAULT_BIT(FAULT_DIRECTORY_SYNC)
+                                                ? 4
+                                                : 20);
     plan.partial_size =
         (size_t)campaign_random_below(&scene->random, BITCASK_RECORD_HEADER_SIZE);
     sim_disk_arm(scene->disk, &plan);
@@ -566,6 +577,7 @@ int main(int argc, char **argv)
     }
     while (campaign.replay == NULL && states_count(run.states) < target) {
         run.seed = campaign_random(&seed) >> 1;
+        run.sparse = run.seed % DENSE_SHARE != 0;
         try_history(&run);
     }
     campaign_count(&campaign, "distinct disks", states_count(run.states));
