@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/campaign/campaign.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,113 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* The one of this program, and the process that is it, for its last words. */
+static struct campaign *running;
+static pid_t running_process;
+
+/* There with a sanitizer, which catches signals by itself. */
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void say(const char *format, ...)
+{
+    char words[600];
+    va_list arguments;
+    ssize_t written;
+
+    va_start(arguments, format);
+    (void)vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    written = write(STDOUT_FILENO, words, strlen(words));
+    (void)written;
+}
+
+static void say_alone(const char *replay)
+{
+    say("  alone: %s%s --seed %" PRIu64 " --replay '%s'\n", running->program,
+        running->is_long ? " --long" : "", running->seed, replay);
+}
+
+static void say_end(void)
+{
+    say("%s: %" PRIu64 " passed, %" PRIu64 " failed\n", running->name, running->passed,
+        running->failed);
+}
+
+static void die(const char *how)
+{
+    running->failed++;
+    say("FAILED: %s\n", how);
+    say_alone(running->trying);
+    say_end();
+    if (running->clean_up != NULL)
+        running->clean_up();
+}
+
+static void die_by_sanitizer(void)
+{
+    if (getpid() == running_process)
+        die("a sanitizer has ended it");
+}
+
+/* Children die as usual. */
+static void on_signal(int number)
+{
+    (void)signal(number, SIG_DFL);
+    if (getpid() != running_process) {
+        (void)raise(number);
+        return;
+    }
+    if (number == SIGINT || number == SIGTERM) {
+        running->failed++;
+        say("\nIt was told to end.\n");
+        say_end();
+        if (running->clean_up != NULL)
+            running->clean_up();
+    } else {
+        die(number == SIGALRM ? "it hangs" : "it crashes");
+    }
+    _exit(EXIT_FAILURE);
+}
+
+static void watch(struct campaign *campaign)
+{
+    static const int signals[] = { SIGALRM, SIGABRT, SIGINT, SIGTERM,
+                                   SIGSEGV, SIGBUS,  SIGFPE, SIGILL };
+    size_t count = sizeof signals / sizeof *signals;
+
+    running = campaign;
+    running_process = getpid();
+    if (__sanitizer_set_death_callback != NULL) {
+        __sanitizer_set_death_callback(die_by_sanitizer);
+        count -= 4;
+    }
+    for (size_t i = 0; i < count; i++)
+        (void)signal(signals[i], on_signal);
+}
+
+void campaign_try(struct campaign *campaign, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(campaign->trying, sizeof campaign->trying, format, arguments);
+    va_end(arguments);
+}
+
+static void clean_up(void)
+{
+    if (getpid() == running_process && running->clean_up != NULL)
+        running->clean_up();
+}
+
+void campaign_on_end(struct campaign *campaign, void (*function)(void))
+{
+    campaign->clean_up = function;
+    (void)atexit(clean_up);
+}
+
 static void usage(const struct campaign *campaign)
 {
     fprintf(stderr,
@@ -34,9 +143,11 @@ static void usage(const struct campaign *campaign)
 static uint64_t number_of(const struct campaign *campaign, const char *text)
 {
     char *end = NULL;
-    uint64_t number = strtoull(text, &end, 10);
+    uint64_t number;
 
-    if (*text == '\0' || *end != '\0')
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
         usage(campaign);
     return number;
 }
@@ -50,6 +161,7 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
     campaign->program = argv[0];
     (void)clock_gettime(CLOCK_REALTIME, &now);
     campaign->seed = ((uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec) % 1000000000;
+    campaign->every = 1;
 
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -78,7 +190,8 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
         campaign->directory = "/tmp";
 
     if (campaign->every == 0)
-        campaign->every = 1;
+        usage(campaign);
+    watch(campaign);
     campaign->skip_step = campaign->seed;
     campaign->began_ms = clock_ms();
     campaign->told_ms = campaign->began_ms;
@@ -141,13 +254,19 @@ void campaign_failed(struct campaign *campaign, const char *replay, const char *
     va_start(arguments, format);
     (void)vprintf(format, arguments);
     va_end(arguments);
-    printf("\n  alone: %s%s --seed %" PRIu64 " --replay '%s'\n", campaign->program,
-           campaign->is_long ? " --long" : "", campaign->seed, replay);
+    printf("\n");
     (void)fflush(stdout);
+    say_alone(replay);
     if (campaign->failed >= CAMPAIGN_FAILURES_MAX) {
         printf("That is enough.\n");
         exit(campaign_end(campaign));
     }
+}
+
+void campaign_refuse_replay(struct campaign *campaign)
+{
+    printf("No words of a failure: %s\n", campaign->replay);
+    exit(campaign_end(campaign));
 }
 
 /* Nothing tried is not a success. */

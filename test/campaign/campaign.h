@@ -31,7 +31,7 @@ struct campaign {
     const char *name;
     const char *program;
     bool is_long;
-    uint64_t every;     /* --every: try only each so-manieth thing */
+    uint64_t every;     /* --every: try one thing in so many */
     uint64_t seed;      /* of the whole run: --seed, else by the clock */
     const char *replay; /* --replay: try only what these words of a failure say; NULL */
     const char
@@ -44,15 +44,31 @@ struct campaign {
     } counters[CAMPAIGN_COUNTERS_MAX];
     unsigned counter_count;
     uint64_t skip_step;
+    char trying[200];
+    void (*clean_up)(void);
     uint64_t began_ms;
     uint64_t told_ms;
 };
 
-/* Reads the command line, and prints the seed. Ends the program on a wrong word. */
+/*
+ * Reads the command line, and prints the seed. Ends the program on a wrong word. There is
+ * one campaign in a program, and it stays where it is.
+ */
 void campaign_begin(struct campaign *campaign, int argc, char **argv, const char *name);
 
 /* Add @count to what is printed at the end as "@what: n". @what must stay. */
 void campaign_count(struct campaign *campaign, const char *what, uint64_t count);
+
+/*
+ * What is tried next, in words for --replay: if the program crashes, hangs or is told to
+ * end meanwhile, it says so, and how to do it alone, before its last line. A hang is an
+ * alarm() that was not taken back.
+ */
+void campaign_try(struct campaign *campaign, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* To be called when the program ends, in whatever way it can notice. */
+void campaign_on_end(struct campaign *campaign, void (*clean_up)(void));
 
 /* Whether --every leaves out the next thing. Never with --replay. */
 bool campaign_skips(struct campaign *campaign);
@@ -65,6 +81,9 @@ void campaign_passed(struct campaign *campaign);
  */
 void campaign_failed(struct campaign *campaign, const char *replay, const char *format,
                      ...) __attribute__((format(printf, 3, 4)));
+
+/* The words of --replay make no sense: say so, and end. */
+_Noreturn void campaign_refuse_replay(struct campaign *campaign);
 
 /* Print the counters and the last line; the exit status of the program. */
 int campaign_end(struct campaign *campaign);

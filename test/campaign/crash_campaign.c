@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test/campaign/campaign.h"
 #include "test/campaign/history.h"
@@ -20,8 +21,9 @@
 enum {
     STATES_SHORT = 60000, /* distinct ones, that are tried */
     STATES_LONG = 1000000,
-    DENSE_SHARE = 16, /* one history in so many is cut at every moment ... */
-    SPARSE = 64,      /* ... the others at one in so many: they are many more */
+    DENSE_SHARE = 4, /* one history in so many is cut at every moment ... */
+    SPARSE = 64,     /* ... the others at one in so many: they are many more */
+    HANG_SECONDS = 60,
     DEPTH_MAX = 3 /* a crash, one while it recovers, one while that recovers */
 };
 
@@ -89,14 +91,12 @@ static const char *const call_words[] = {
 
 static void fail(struct run *run, const char *what, const char *words)
 {
-    char replay[100];
-
     if (run->failed)
         return;
     run->failed = true;
-    (void)snprintf(replay, sizeof replay, "%" PRIu64 " %" PRIu64 " %u", run->seed,
-                   run->moment, run->choice);
-    campaign_failed(run->campaign, replay, "%s: %s", what, words);
+    campaign_try(run->campaign, "%" PRIu64 " %" PRIu64 " %u", run->seed, run->moment,
+                 run->choice);
+    campaign_failed(run->campaign, run->campaign->trying, "%s: %s", what, words);
 }
 
 static void check_disk(struct scene *before, struct sim_disk *disk, struct floors floors,
@@ -120,12 +120,14 @@ static void crash(struct scene *scene, const struct sim_moment *moment,
         floors.kill = floors.power;
     if (states_add(scene->run->states, sim_disk_hash(left), floors.kill)) {
         (void)snprintf(story, sizeof story,
-                       "crash %u, %s %s of %s, moment %" PRIu64 ", %s", scene->depth + 1,
+                       "crash %u, %s %s of %s, moment %" PRIu64 " of its disk, %s",
+                       scene->depth + 1,
                        moment->when == SIM_BEFORE   ? "before"
                        : moment->when == SIM_INSIDE ? "inside"
                                                     : "after",
-                       call_words[moment->call], moment->name, scene->moment,
-                       loss_words[loss]);
+                       call_words[moment->call],
+                       moment->name[0] != '\0' ? moment->name : "the directory",
+                       scene->moment, loss_words[loss]);
         check_disk(scene, left, floors, seed, story);
     }
     sim_disk_free(left);
@@ -164,6 +166,9 @@ static void crash_in_many_ways(struct scene *scene, const struct sim_moment *mom
         if (run->alone && i != run->alone_choice)
             continue;
         run->choice = i;
+        campaign_try(run->campaign, "%" PRIu64 " %" PRIu64 " %u", run->seed, run->moment,
+                     i);
+        (void)alarm(HANG_SECONDS);
         (void)campaign_random(&seed);
         crash(scene, moment, losses[i], campaign_random(&seed));
     }
@@ -181,15 +186,14 @@ static void cut_here(struct sim_disk *disk, const struct sim_moment *moment,
     if (!changes_something(moment->call))
         return;
     scene->moment++;
-    if (run->failed)
+    if (run->failed || scene->history->problem[0] != '\0')
         return;
     schedule_pause();
     if (scene->depth == 0) {
         uint64_t chance = run->seed ^ scene->moment;
 
         if (run->alone ? scene->moment == run->alone_moment
-                       : !run->sparse ||
-                             campaign_random_below(&chance, SPARSE) == 0)
+                       : !run->sparse || campaign_random_below(&chance, SPARSE) == 0)
             crash_in_many_ways(scene, moment);
     } else if (scene->cut_everywhere || scene->moment == scene->cut_moment) {
         uint64_t seed = campaign_random(&scene->random);
@@ -259,6 +263,7 @@ static void check_goes_on(struct scene *scene, struct bitcask *cask,
     };
     unsigned step_count = 1 + (unsigned)campaign_random_below(&scene->random, 3);
     char words[HISTORY_WORDS_MAX];
+    char later[HISTORY_WORDS_MAX + 60];
     struct sim_disk *after;
     uint64_t kept;
 
@@ -272,11 +277,13 @@ static void check_goes_on(struct scene *scene, struct bitcask *cask,
         return;
     }
 
-    after = sim_disk_after(scene->disk, SIM_POWER_NOTHING, scene->random);
+    (void)snprintf(later, sizeof later, "%s; then it went on, was closed, and lost power",
+                   story);
+    after = sim_disk_after(scene->disk, SIM_POWER_ANY, scene->random);
     if (bitcask_open_with(sim_disk_io(after), &cask, "/cask", options) != BITCASK_OK)
-        fail(scene->run, story, bitcask_error_detail());
+        fail(scene->run, later, bitcask_error_detail());
     else if (!history_judge(history, cask, history->last_sequence, &kept, words))
-        fail(scene->run, story, words);
+        fail(scene->run, later, words);
     if (bitcask_close(cask) != BITCASK_OK || sim_disk_open_count(after) != 0)
         fail(scene->run, story, "the last close left something open");
     sim_disk_free(after);
@@ -436,10 +443,8 @@ static void arm_session(struct scene *scene)
         return;
     }
     /* Directories are synced, and files renamed, less often than written. */
-    plan.skip = (long)campaign_random_below(&scene->random,
-                                            plan.calls == FAULT_BIT(FAULT_DIRECTORY_SYNC)
-                                                ? 4
-                                                : 20);
+    plan.skip = (long)campaign_random_below(
+        &scene->random, plan.calls == FAULT_BIT(FAULT_DIRECTORY_SYNC) ? 4 : 20);
     plan.partial_size =
         (size_t)campaign_random_below(&scene->random, BITCASK_RECORD_HEADER_SIZE);
     sim_disk_arm(scene->disk, &plan);
@@ -518,6 +523,8 @@ static void write_history(void *context)
     campaign_count(
         scene->run->campaign,
         thread_count > 1 ? "histories of several threads" : "histories of one thread", 1);
+    if (!scene->run->sparse)
+        campaign_count(scene->run->campaign, "histories cut at every call", 1);
     campaign_count(scene->run->campaign, "writes in them", scene->history->write_count);
     campaign_count(scene->run->campaign, "cuts of them", scene->moment);
 }
@@ -533,8 +540,7 @@ static void tell_stuck(void *context)
 {
     const struct run *run = context;
 
-    printf("FAILED: the threads of history %" PRIu64 " are stuck\n", run->seed);
-    (void)fflush(stdout);
+    campaign_try(run->campaign, "%" PRIu64 " 0 0", run->seed);
 }
 
 static void try_history(struct run *run)
@@ -549,7 +555,10 @@ static void try_history(struct run *run)
     sim_disk_set_hook(scene.disk, cut_here, &scene);
     schedule_on_time(pass_time, scene.disk);
     schedule_on_stuck(tell_stuck, run);
+    campaign_try(run->campaign, "%" PRIu64 " 0 0", run->seed);
+    (void)alarm(HANG_SECONDS);
     schedule_run(run->seed, write_history, &scene);
+    (void)alarm(0);
     if (sim_disk_open_count(scene.disk) != 0)
         fail(run, "without a crash", "files are left open");
     sim_disk_free(scene.disk);
@@ -570,8 +579,7 @@ int main(int argc, char **argv)
         run.alone = true;
         if (sscanf(campaign.replay, "%" SCNu64 " %" SCNu64 " %u", &run.seed,
                    &run.alone_moment, &run.alone_choice) != 3) {
-            fprintf(stderr, "--replay takes what a failure says\n");
-            return EXIT_FAILURE;
+            campaign_refuse_replay(&campaign);
         }
         try_history(&run);
     }

@@ -29,41 +29,6 @@ struct run {
     bool every; /* bit, length and sector of this subject */
 };
 
-/* For the last words of a program that crashes or hangs. */
-static char current[DAMAGE_WORDS_SIZE];
-
-static void tell_current(void)
-{
-    static const char words[] = "\nFAILED: a crash or a hang; --replay '";
-    ssize_t written = write(STDERR_FILENO, words, sizeof words - 1);
-
-    written += write(STDERR_FILENO, current, strlen(current));
-    written += write(STDERR_FILENO, "'\n", 2);
-    (void)written;
-}
-
-static void on_signal(int number)
-{
-    tell_current();
-    (void)signal(number, SIG_DFL);
-    (void)raise(number);
-}
-
-/* There with a sanitizer, which catches signals by itself. */
-__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
-
-static void watch(void)
-{
-    (void)signal(SIGALRM, on_signal);
-    (void)signal(SIGABRT, on_signal);
-    if (__sanitizer_set_death_callback != NULL) {
-        __sanitizer_set_death_callback(tell_current);
-    } else {
-        (void)signal(SIGSEGV, on_signal);
-        (void)signal(SIGBUS, on_signal);
-    }
-}
-
 /* Whether @damage makes any difference to the files. */
 static bool changes(const struct damage_subject *subject,
                     const struct damage_image *image)
@@ -111,6 +76,7 @@ static void prepare_disk(struct run *run, const struct damage_image *image)
 static void try_damage(struct run *run, const struct damage *damage)
 {
     static struct damage_image image;
+    char words[DAMAGE_WORDS_SIZE];
     uint64_t chance = campaign_random(&run->random);
     struct damage_trial trial = {
         .subject = run->subject,
@@ -126,7 +92,8 @@ static void try_damage(struct run *run, const struct damage *damage)
     damage_image_copy(&image, &run->subject->image);
     damage_apply(run->subject, damage, &image);
     if (changes(run->subject, &image)) {
-        damage_words(run->subject, damage, current);
+        damage_words(run->subject, damage, words);
+        campaign_try(&run->campaign, "%s", words);
         if (run->campaign.replay != NULL) {
             trial.goes_on = true;
             print_changes(&run->subject->image, &image);
@@ -137,7 +104,7 @@ static void try_damage(struct run *run, const struct damage *damage)
         if (damage_judge(&trial))
             campaign_passed(&run->campaign);
         else
-            campaign_failed(&run->campaign, current, "%s", trial.why);
+            campaign_failed(&run->campaign, words, "%s", trial.why);
         (void)alarm(0);
         campaign_count(&run->campaign, damage_kind_name(damage->kind), 1);
     } else {
@@ -299,10 +266,8 @@ static void try_subject(struct run *run, unsigned index)
     unsigned wanted;
 
     if (run->campaign.replay != NULL) {
-        if (!damage_parse(run->campaign.replay, &wanted, &damage)) {
-            fprintf(stderr, "no words of a failure: %s\n", run->campaign.replay);
-            exit(EXIT_FAILURE);
-        }
+        if (!damage_parse(run->campaign.replay, &wanted, &damage))
+            campaign_refuse_replay(&run->campaign);
         if (wanted != index)
             return;
     }
@@ -327,7 +292,6 @@ int main(int argc, char **argv)
     static struct run run;
 
     campaign_begin(&run.campaign, argc, argv, "damage");
-    watch();
     for (unsigned i = 0; i < DAMAGE_SUBJECTS; i++)
         try_subject(&run, i);
     return campaign_end(&run.campaign);

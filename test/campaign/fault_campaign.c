@@ -33,35 +33,8 @@ enum {
 
 /* There if the program is built with AddressSanitizer. */
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
-void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
 static char directory[512]; /* for real files */
-static char trying[200];    /* for when it does not come back */
-
-static void say(const char *words)
-{
-    (void)!write(STDOUT_FILENO, words, strlen(words));
-}
-
-static void say_what(const char *happens)
-{
-    say("FAILED: it ");
-    say(happens);
-    say(": --replay '");
-    say(trying);
-    say("'\n");
-}
-
-static void on_signal(int number)
-{
-    say_what(number == SIGALRM ? "hangs" : "dies");
-    _exit(EXIT_FAILURE);
-}
-
-static void on_report(void)
-{
-    say_what("dies by a sanitizer");
-}
 
 static void remove_files(void)
 {
@@ -91,7 +64,7 @@ static bool run_series(struct campaign *campaign, const struct stage *stage,
         }
         if (campaign_skips(campaign))
             continue;
-        (void)snprintf(trying, sizeof trying, "%s %ld", words, n);
+        campaign_try(campaign, "%s %ld", words, n);
         (void)alarm(HANG_SECONDS);
         fault_try(stage, fault, n, directory, &result);
         (void)alarm(0);
@@ -103,14 +76,14 @@ static bool run_series(struct campaign *campaign, const struct stage *stage,
         if (result.problem[0] == '\0') {
             campaign_passed(campaign);
         } else {
-            campaign_failed(campaign, trying, "%s", result.problem);
+            campaign_failed(campaign, campaign->trying, "%s", result.problem);
             problem_count++;
         }
         whole = only >= 0 || problem_count == FAILURES_PER_SERIES_MAX ||
                 (result.failure_count == 0 && !result.cleared_early);
     }
     if (__lsan_do_recoverable_leak_check != NULL && __lsan_do_recoverable_leak_check())
-        campaign_failed(campaign, trying, "memory leaks in %s", words);
+        campaign_failed(campaign, campaign->trying, "memory leaks in %s", words);
     return problem_count == 0;
 }
 
@@ -168,7 +141,7 @@ static void run_scenario(struct campaign *campaign, const struct scenario *scena
 }
 
 /* Nothing is ever synced here, so that, unless somebody chose, memory is as good. */
-static void make_directory(const struct campaign *campaign)
+static void make_directory(struct campaign *campaign)
 {
     const char *parent = campaign->directory;
 
@@ -179,7 +152,7 @@ static void make_directory(const struct campaign *campaign)
         perror(directory);
         exit(EXIT_FAILURE);
     }
-    (void)atexit(remove_files);
+    campaign_on_end(campaign, remove_files);
 }
 
 int main(int argc, char **argv)
@@ -189,15 +162,6 @@ int main(int argc, char **argv)
 
     campaign_begin(&campaign, argc, argv, "fault");
     make_directory(&campaign);
-    (void)signal(SIGALRM, on_signal);
-    (void)signal(SIGABRT, on_signal);
-    if (__sanitizer_set_death_callback != NULL) {
-        __sanitizer_set_death_callback(on_report);
-    } else {
-        (void)signal(SIGSEGV, on_signal);
-        (void)signal(SIGBUS, on_signal);
-    }
-
     /* Memory that is given back and had again costs more than all else here. */
     (void)mallopt(M_MMAP_THRESHOLD, 64 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 256 << 20);

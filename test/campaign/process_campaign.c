@@ -97,6 +97,7 @@ static void try(struct process *process, const struct kind *kind, uint64_t seed)
     shared->words[0] = '\0';
     shared->skipped[0] = '\0';
     (void)snprintf(replay, sizeof replay, "%s %" PRIu64, kind->name, seed);
+    campaign_try(process->campaign, "%s", replay);
     process_begin(process, seed, process->base);
     if (!kind->round(process))
         campaign_failed(process->campaign, replay, "%s: %s", kind->name, shared->words);
@@ -137,14 +138,14 @@ static bool try_again(struct process *process)
     for (size_t i = 0; i < KIND_COUNT; i++) {
         size_t size = strlen(kinds[i].name);
 
-        if (strncmp(words, kinds[i].name, size) != 0 || words[size] != ' ')
+        if (strncmp(words, kinds[i].name, size) != 0 || words[size] != ' ' ||
+            words[size + 1 + strspn(words + size + 1, "0123456789")] != '\0')
             continue;
         for (unsigned round = 0; round < kinds[i].replay_count; round++)
             try(process, &kinds[i], strtoull(words + size, NULL, 10));
         return true;
     }
-    fprintf(stderr, "%s: no such round\n", words);
-    return false;
+    campaign_refuse_replay(process->campaign);
 }
 
 static struct process process;
@@ -167,7 +168,8 @@ static bool set_up(struct campaign *campaign)
         perror(process.base);
         return false;
     }
-    return atexit(remove_base) == 0;
+    campaign_on_end(campaign, remove_base);
+    return true;
 }
 
 int main(int argc, char **argv)
