@@ -269,40 +269,51 @@ static enum bitcask_status report_damage(const struct bitcask_link *link, uint64
                         link->line.id, offset, what, sequence);
 }
 
-/*
- * Whether the file after link @index begins with the next record: then there is none
- * missing, and what is at the end of this file was never one.
- */
-static enum bitcask_status goes_on_behind(struct bitcask_chain *chain, size_t index,
-                                          bool *goes_on)
+/* The sequence of the first record in the file of @link, 0 if there is none. */
+static enum bitcask_status first_sequence(struct bitcask_chain *chain,
+                                          struct bitcask_link *link, uint64_t *sequence)
 {
     struct bitcask *cask = chain->cask;
     bitcask_file file = BITCASK_NO_FILE;
     struct bitcask_walk walk = { 0 };
     struct bitcask_walk_record record;
-    struct bitcask_link *link;
     enum bitcask_status status;
 
-    *goes_on = false;
-    do
-        index++;
-    while (index < chain->count && !chain->links[index].exists);
-    if (index == chain->count || chain->links[index].torn_header)
-        return BITCASK_OK;
-    link = &chain->links[index];
+    *sequence = 0;
     status = reopen_link(chain, link, &file);
     if (status == BITCASK_OK)
         status = bitcask_walk_init(&walk, cask->io, file, link->line.id, link->line.salt,
                                    link->file_size);
-    if (status == BITCASK_OK) {
+    if (status == BITCASK_OK)
         status = bitcask_walk_next(&walk, &record);
-        *goes_on = status == BITCASK_OK && record.header.sequence == chain->sequence + 1;
-        if (status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT)
-            status = BITCASK_OK; /* for those who come there to judge */
-    }
+    if (status == BITCASK_OK)
+        *sequence = record.header.sequence;
     bitcask_walk_release(&walk);
     if (file != BITCASK_NO_FILE)
         cask->io->close(cask->io, file);
+    return status;
+}
+
+/*
+ * Whether the next file with a record after link @index begins with the next one: then
+ * none is missing, and what is at the end of this file, or in files without a header in
+ * between, was never one.
+ */
+static enum bitcask_status goes_on_behind(struct bitcask_chain *chain, size_t index,
+                                          bool *goes_on)
+{
+    enum bitcask_status status = BITCASK_NOT_FOUND;
+    uint64_t sequence = 0;
+
+    for (index++; index < chain->count && status == BITCASK_NOT_FOUND; index++) {
+        struct bitcask_link *link = &chain->links[index];
+
+        if (link->exists && !link->torn_header)
+            status = first_sequence(chain, link, &sequence);
+    }
+    *goes_on = status == BITCASK_OK && sequence == chain->sequence + 1;
+    if (status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT)
+        return BITCASK_OK; /* for those who come there to judge */
     return status;
 }
 

@@ -510,6 +510,31 @@ static void a_file_without_a_record_is_not_missed(void **state)
     sim_disk_free(left);
 }
 
+/* Files that could not be begun stood before the one that was, and ended history. */
+static void files_that_were_never_begun_do_not_end_history(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1), *left;
+    const struct bitcask_options options = { .sync = BITCASK_SYNC_ALWAYS,
+                                             .no_background = true };
+    struct bitcask *cask = open_cask(disk, &options);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fail_once(disk, FAULT_WRITE, BITCASK_IO, 0); /* the header */
+        assert_status(put(cask, "failed", 100), BITCASK_IO);
+    }
+    assert_status(put(cask, "key", 100), BITCASK_OK);
+    left = sim_disk_after(disk, SIM_KILL, 1);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+    sim_disk_put_file(left, "/cask", FIRST_DATA_NAME, "", 0);
+    sim_disk_put_file(left, "/cask", "0000000002.data", "", 0);
+    cask = open_cask(left, &options);
+    assert_status(bitcask_exists(cask, bitcask_text("key")), BITCASK_OK);
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(left);
+}
+
 /* What is removed of a directory without a record was removed without a word. */
 static void what_is_left_of_a_cask_without_records_is_reported(void **state)
 {
@@ -545,6 +570,7 @@ int main(void)
         cmocka_unit_test(a_whole_file_of_another_cask_is_no_torn_tail),
         cmocka_unit_test(hints_that_were_found_make_no_room),
         cmocka_unit_test(a_file_without_a_record_is_not_missed),
+        cmocka_unit_test(files_that_were_never_begun_do_not_end_history),
         cmocka_unit_test(what_is_left_of_a_cask_without_records_is_reported),
     };
 
