@@ -47,7 +47,43 @@ struct bitcask_chain {
     uint64_t highest_sane; /* no record on disk can have a sequence above */
 };
 
-/* Whether the segment of @link stays. One without a record has nothing to say. */
+/*
+ * PROOFS, proof.c. Open the file of @link, which was there a moment ago: if it is gone,
+ * that is damage, and not "no such cask".
+ */
+enum bitcask_status bitcask_chain_reopen(struct bitcask_chain *chain,
+                                         struct bitcask_link *link, bitcask_file *file);
+
+/*
+ * The file of @link has the header of another: BITCASK_CORRUPT if it was exchanged; else
+ * it counts as torn.
+ */
+enum bitcask_status bitcask_chain_judge_header(struct bitcask_chain *chain,
+                                               struct bitcask_link *link);
+
+/* The sequence and size up to which a valid hint of @link proves it synced, or 0. */
+enum bitcask_status bitcask_chain_hint_proof(struct bitcask_chain *chain,
+                                             const struct bitcask_link *link,
+                                             uint64_t *sequence, uint64_t *size);
+
+/*
+ * Whether anything proves that the record @sequence had been synced, which is missing at
+ * @offset of link @index: looked for there, and in everything that comes later.
+ */
+enum bitcask_status bitcask_chain_search_proof(struct bitcask_chain *chain, size_t index,
+                                               uint64_t offset, uint64_t sequence,
+                                               bool *proven);
+
+/*
+ * Whether the next file with a record after link @index begins with the next one: then
+ * none is missing, and what is at the end of this file, or in files without a header in
+ * between, was never one.
+ */
+enum bitcask_status bitcask_chain_goes_on(struct bitcask_chain *chain, size_t index,
+                                          bool *goes_on);
+
+/* MENDING, mend.c. Whether the segment of @link stays. One without a record has nothing
+ * to say. */
 bool bitcask_chain_keeps(const struct bitcask_chain *chain,
                          const struct bitcask_link *link);
 

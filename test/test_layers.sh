@@ -22,7 +22,7 @@ bitcask/commit
 bitcask/background bitcask/rotate
 bitcask/cask
 bitcask/chain bitcask/directory
-bitcask/load bitcask/mend bitcask/recover
+bitcask/load bitcask/mend bitcask/proof bitcask/recover
 bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
 '
 
