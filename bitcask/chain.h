@@ -31,6 +31,7 @@ struct bitcask_link {
     struct bitcask_segment *segment;      /* NULL: no file, or none worth keeping */
     bool exists;
     bool torn_header;     /* the file has no header to go by */
+    bool other_header;    /* or that of another one, for as long as that is judged */
     uint64_t file_size;   /* when it was looked at */
     uint64_t kept_size;   /* what of it is accepted */
     uint64_t proven_size; /* what is known to be synced, from MANIFEST or hint */

@@ -19,8 +19,11 @@ enum bitcask_status bitcask_chain_reopen(struct bitcask_chain *chain,
     return status == BITCASK_NOT_FOUND ? BITCASK_CORRUPT : status;
 }
 
-/* Whether the MANIFEST has a segment of @salt. */
-static bool is_listed(const struct bitcask_chain *chain, uint64_t salt)
+/*
+ * Whether a file of @salt is in use. An id that was only prepared may be one whose file
+ * could not be begun, and is gone.
+ */
+static bool is_in_use(const struct bitcask_chain *chain, uint64_t salt)
 {
     struct bitcask_segments *segments = &chain->cask->segments;
     uint32_t segment_count = atomic_load(&segments->count);
@@ -30,7 +33,10 @@ static bool is_listed(const struct bitcask_chain *chain, uint64_t salt)
             return true;
     }
     for (size_t i = 0; i < chain->count; i++) {
-        if (chain->links[i].line.salt == salt)
+        const struct bitcask_link *link = &chain->links[i];
+
+        if (link->line.salt == salt &&
+            (link->exists || link->line.state != BITCASK_MANIFEST_PREPARED))
             return true;
     }
     return false;
@@ -87,8 +93,14 @@ enum bitcask_status bitcask_chain_judge_header(struct bitcask_chain *chain,
 
     if (status != BITCASK_OK)
         return status;
-    if (header.segment_id == link->line.id || is_listed(chain, header.salt))
-        return BITCASK_CORRUPT; /* in the words of who met it */
+    if (header.segment_id == link->line.id || is_in_use(chain, header.salt)) {
+        bitcask_file file = BITCASK_NO_FILE;
+
+        status = bitcask_chain_reopen(chain, link, &file); /* for its words */
+        if (status == BITCASK_OK)
+            cask->io->close(cask->io, file);
+        return status;
+    }
     status = is_whole(chain, link, &header, &whole);
     if (status != BITCASK_OK)
         return status;

@@ -65,15 +65,21 @@ static enum bitcask_status look_at_files(struct bitcask_chain *chain)
             atomic_fetch_add(&cask->damage_count, 1);
             continue;
         }
-        if (status == BITCASK_CORRUPT && !link->torn_header)
-            status = bitcask_chain_judge_header(chain, link);
-        if (status == BITCASK_NOT_FOUND ||
-            (status == BITCASK_CORRUPT && link->torn_header))
+        link->other_header = status == BITCASK_CORRUPT && !link->torn_header;
+        if (status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT)
             continue; /* whether it is missed is for the proofs to say */
         if (status != BITCASK_OK)
             return status;
     }
     chain->highest_sane += chain->sequence; /* a record has more than one byte */
+    for (size_t i = 0; i < chain->count; i++) {
+        enum bitcask_status status = BITCASK_OK;
+
+        if (chain->links[i].other_header)
+            status = bitcask_chain_judge_header(chain, &chain->links[i]);
+        if (status != BITCASK_OK)
+            return status;
+    }
     return BITCASK_OK;
 }
 

@@ -353,6 +353,20 @@ static bool has_name(const struct sim_disk *disk, int inode)
     return false;
 }
 
+/* The sectors of what was in use when it ended belonged to nobody else before. */
+static bool was_in_use(const struct sim_disk *disk, int inode)
+{
+    for (size_t i = 0; i < disk->directory_count; i++) {
+        const struct sim_names *names = &disk->directories[i].names_now;
+
+        for (size_t j = 0; j < names->count; j++) {
+            if (names->list[j].inode == inode)
+                return true;
+        }
+    }
+    return false;
+}
+
 /* What a file that is gone has left on its sectors. */
 static void keep_dead(const struct sim_inode *inode, struct sim_inode *left)
 {
@@ -373,7 +387,8 @@ static void leave_files(const struct sim_disk *disk, struct loss *loss,
 
     loss->dead = dead;
     for (size_t i = 0; i < disk->inode_count; i++) {
-        if (!has_name(left, (int)i) && disk->inodes[i].capacity > 0)
+        if (!has_name(left, (int)i) && !was_in_use(disk, (int)i) &&
+            disk->inodes[i].capacity > 0)
             dead[loss->dead_count++] = &disk->inodes[i];
     }
     for (size_t i = 0; i < disk->inode_count; i++) {

@@ -415,6 +415,29 @@ static void an_id_of_which_a_file_failed_is_not_used_again(void **state)
     sim_disk_free(disk);
 }
 
+/* Burned ids are listed on; an old header of theirs is no exchange. */
+static void the_old_header_of_a_burned_id_is_no_exchange(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1), *left;
+    const struct bitcask_options lazy = { .sync = BITCASK_SYNC_NONE,
+                                          .no_background = true,
+                                          .file_size_max = 4096 };
+    struct bitcask *cask = open_cask(disk, &lazy);
+
+    (void)state;
+    assert_status(put(cask, "first", 2000), BITCASK_OK);
+    fail_once(disk, FAULT_WRITE, BITCASK_NO_SPACE, 64);
+    assert_status(put(cask, "second", 3500), BITCASK_NO_SPACE);
+    assert_status(put(cask, "second", 3500), BITCASK_OK);
+    for (uint64_t seed = 0; seed < 3000; seed++) {
+        left = sim_disk_after(disk, SIM_POWER_ANY, seed);
+        assert_status(bitcask_close(open_cask(left, &durable)), BITCASK_OK);
+        sim_disk_free(left);
+    }
+    assert_status(bitcask_close(cask), BITCASK_OK);
+    sim_disk_free(disk);
+}
+
 /* The newest file of one killed cask in the place of that of another was deleted. */
 static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
 {
@@ -567,6 +590,7 @@ int main(void)
         cmocka_unit_test(nothing_is_written_over_a_cut_that_is_not_synced),
         cmocka_unit_test(a_file_that_was_removed_does_not_come_back_unlisted),
         cmocka_unit_test(an_id_of_which_a_file_failed_is_not_used_again),
+        cmocka_unit_test(the_old_header_of_a_burned_id_is_no_exchange),
         cmocka_unit_test(a_whole_file_of_another_cask_is_no_torn_tail),
         cmocka_unit_test(hints_that_were_found_make_no_room),
         cmocka_unit_test(a_file_without_a_record_is_not_missed),
