@@ -109,7 +109,7 @@ struct bitcask_hint_terms {
     uint64_t covered_min; /* bytes of the data that it speaks for */
     uint64_t covered_max;
     uint64_t first_sequence; /* of its entries */
-    uint64_t last_sequence;  /* if it covers all; 0, or else: what follows gapless */
+    uint64_t last_sequence;  /* if it covers all; 0, or covering less: without a gap */
 };
 
 /*

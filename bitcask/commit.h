@@ -168,7 +168,8 @@ enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit);
  *
  * set_failed: a sync has failed, and with it all writing ends.
  *
- * write_manifest: describe things as they are; all of the active segment is synced.
+ * write_manifest: describe things as they are; all of the active segment is synced. One
+ * that is @needed may take the room of hints on a full disk.
  */
 enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
                                                 struct bitcask_segment *segment);
