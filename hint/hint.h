@@ -18,12 +18,20 @@
 #include "bitcask/io.h"
 
 /*
- * Collects entries in memory and writes them in one go. Pairs: init with release;
- * commit, or just release to write nothing. Zeroed is released.
+ * Collects entries and writes them: in one go, or with stream as they come, so that
+ * memory stays bounded. Pairs: init with release; commit, or just release to leave no
+ * file. Zeroed is released.
  */
 struct bitcask_hint_writer {
-    struct bitcask_buffer bytes;
+    struct bitcask_buffer bytes; /* not written yet */
     struct bitcask_hint_trailer trailer;
+    uint64_t segment_id;
+
+    struct bitcask_io *io; /* NULL: there is no temporary file */
+    bitcask_file directory;
+    bitcask_file file;
+    uint64_t written_size;
+    uint32_t check; /* of the bytes written */
 };
 
 /* @segment_id and @salt are those of the data file that the hint will speak for. */
@@ -31,7 +39,15 @@ enum bitcask_status bitcask_hint_writer_init(struct bitcask_hint_writer *writer,
                                              uint64_t segment_id, uint64_t salt);
 void bitcask_hint_writer_release(struct bitcask_hint_writer *writer);
 
-/* Entries come in the order of their offsets. The key is copied. */
+/* From now on write entries to a temporary file in @directory whenever there are many. */
+enum bitcask_status bitcask_hint_writer_stream(struct bitcask_hint_writer *writer,
+                                               struct bitcask_io *io,
+                                               bitcask_file directory);
+
+/*
+ * Entries come in the order of their offsets. The key is copied. After BITCASK_NO_MEMORY
+ * the entry may be added again; after another failure the hint cannot be finished.
+ */
 enum bitcask_status bitcask_hint_writer_add(struct bitcask_hint_writer *writer,
                                             const struct bitcask_hint_entry *entry);
 
