@@ -15,13 +15,24 @@ static uint64_t early_ms(uint64_t interval_ms)
     return interval_ms - interval_ms / 8;
 }
 
-/* Wait to be woken, or for @due_ms. */
-static void wait_to_sync(struct bitcask_background *background, uint64_t due_ms)
+/*
+ * A merge is considered a little after something was written, and not for each record;
+ * after one that could not do what is due, later and later.
+ */
+enum {
+    MERGE_DELAY_MS = 100,
+    MERGE_RETRY_MS_MIN = 1000,
+    MERGE_RETRY_MS_MAX = 64000
+};
+
+/* Wait to be woken by @wake, or for @due_ms. */
+static void wait_for(struct bitcask_background *background, pthread_cond_t *wake,
+                     uint64_t due_ms)
 {
     struct timespec until;
 
     if (due_ms == UINT64_MAX) {
-        (void)pthread_cond_wait(&background->sync_wake, &background->lock);
+        (void)pthread_cond_wait(wake, &background->lock);
         return;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
@@ -31,7 +42,7 @@ static void wait_to_sync(struct bitcask_background *background, uint64_t due_ms)
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    (void)pthread_cond_timedwait(&background->sync_wake, &background->lock, &until);
+    (void)pthread_cond_timedwait(wake, &background->lock, &until);
 }
 
 /*
@@ -48,14 +59,14 @@ static void *run_syncs(void *context)
 
         background->unsynced = false;
         (void)pthread_mutex_unlock(&background->lock);
-        due_ms = bitcask_commit_sync_due_ms(background->commit,
-                                            early_ms(background->interval_ms));
+        due_ms = bitcask_commit_sync_due_ms(background->work.commit,
+                                            early_ms(background->work.interval_ms));
         if (due_ms == 0)
-            (void)bitcask_commit_sync(background->commit);
+            (void)bitcask_commit_sync(background->work.commit);
         (void)pthread_mutex_lock(&background->lock);
         if (due_ms > 0 && !background->stop &&
             !(due_ms == UINT64_MAX && background->unsynced))
-            wait_to_sync(background, due_ms);
+            wait_for(background, &background->sync_wake, due_ms);
     }
     (void)pthread_mutex_unlock(&background->lock);
     return NULL;
@@ -69,13 +80,16 @@ static void write_next_hint(struct bitcask_background *background)
 {
     struct bitcask_segment *segment = background->hint_queue[0];
 
+    background->hint_writing = segment;
     background->hint_count--;
     memmove(background->hint_queue, background->hint_queue + 1,
             background->hint_count * sizeof(struct bitcask_segment *));
     (void)pthread_mutex_unlock(&background->lock);
-    (void)bitcask_segment_write_hint(background->segments, segment,
+    (void)bitcask_segment_write_hint(background->work.segments, segment,
                                      atomic_load(&segment->data_size));
     (void)pthread_mutex_lock(&background->lock);
+    background->hint_writing = NULL;
+    (void)pthread_cond_broadcast(&background->hint_wake);
 }
 
 static void *run_hints(void *context)
@@ -88,6 +102,51 @@ static void *run_hints(void *context)
             write_next_hint(background);
         else
             (void)pthread_cond_wait(&background->hint_wake, &background->lock);
+    }
+    (void)pthread_mutex_unlock(&background->lock);
+    return NULL;
+}
+
+/* Wait for @ms, but not beyond the end. */
+static void pause_merges(struct bitcask_background *background, uint64_t ms)
+{
+    uint64_t step_ms = MERGE_DELAY_MS;
+
+    /* In steps, since a wait may end early. */
+    for (; ms > 0 && !background->stop; ms -= step_ms) {
+        step_ms = ms < MERGE_DELAY_MS ? ms : MERGE_DELAY_MS;
+        wait_for(background, &background->merge_wake, step_ms);
+    }
+}
+
+static void *run_merges(void *context)
+{
+    struct bitcask_background *background = context;
+    uint64_t retry_ms = 0;
+
+    (void)pthread_mutex_lock(&background->lock);
+    while (!background->stop) {
+        enum bitcask_status status;
+
+        if (!atomic_load(&background->grown)) {
+            (void)pthread_cond_wait(&background->merge_wake, &background->lock);
+            continue;
+        }
+        pause_merges(background, retry_ms > 0 ? retry_ms : MERGE_DELAY_MS);
+        if (background->stop)
+            break;
+        atomic_store(&background->grown, false);
+        (void)pthread_mutex_unlock(&background->lock);
+        status = background->work.merge(background->work.context);
+        (void)pthread_mutex_lock(&background->lock);
+        if (status == BITCASK_OK) {
+            retry_ms = 0;
+            continue;
+        }
+        retry_ms = retry_ms == 0 ? MERGE_RETRY_MS_MIN : 2 * retry_ms;
+        if (retry_ms > MERGE_RETRY_MS_MAX)
+            retry_ms = MERGE_RETRY_MS_MAX;
+        atomic_store(&background->grown, true); /* it is still due */
     }
     (void)pthread_mutex_unlock(&background->lock);
     return NULL;
@@ -111,8 +170,11 @@ static bool init_locks(struct bitcask_background *background)
     if (pthread_mutex_init(&background->lock, NULL) != 0)
         return false;
     if (init_condition(&background->sync_wake)) {
-        if (init_condition(&background->hint_wake))
-            return true;
+        if (init_condition(&background->hint_wake)) {
+            if (init_condition(&background->merge_wake))
+                return true;
+            (void)pthread_cond_destroy(&background->hint_wake);
+        }
         (void)pthread_cond_destroy(&background->sync_wake);
     }
     (void)pthread_mutex_destroy(&background->lock);
@@ -120,25 +182,26 @@ static bool init_locks(struct bitcask_background *background)
 }
 
 void bitcask_background_start(struct bitcask_background *background,
-                              struct bitcask_commit *commit,
-                              struct bitcask_segments *segments, uint64_t interval_ms,
+                              const struct bitcask_background_work *work,
                               bool use_threads)
 {
     sigset_t all, before;
 
-    background->commit = commit;
-    background->segments = segments;
-    background->interval_ms = interval_ms;
+    background->work = *work;
     background->ready = use_threads && init_locks(background);
     if (!background->ready)
         return;
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    background->syncs = interval_ms > 0 && pthread_create(&background->sync_thread, NULL,
-                                                          run_syncs, background) == 0;
+    background->syncs =
+        work->interval_ms > 0 &&
+        pthread_create(&background->sync_thread, NULL, run_syncs, background) == 0;
     background->hints =
         pthread_create(&background->hint_thread, NULL, run_hints, background) == 0;
+    background->merges =
+        work->merge != NULL &&
+        pthread_create(&background->merge_thread, NULL, run_merges, background) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -149,12 +212,16 @@ void bitcask_background_stop(struct bitcask_background *background)
     (void)pthread_mutex_lock(&background->lock);
     background->stop = true;
     (void)pthread_cond_signal(&background->sync_wake);
-    (void)pthread_cond_signal(&background->hint_wake);
+    (void)pthread_cond_broadcast(&background->hint_wake);
+    (void)pthread_cond_signal(&background->merge_wake);
     (void)pthread_mutex_unlock(&background->lock);
+    if (background->merges) /* it may still wait for a hint that is being written */
+        (void)pthread_join(background->merge_thread, NULL);
     if (background->syncs)
         (void)pthread_join(background->sync_thread, NULL);
     if (background->hints)
         (void)pthread_join(background->hint_thread, NULL);
+    background->merges = false;
     background->syncs = false;
     background->hints = false;
 
@@ -169,6 +236,7 @@ void bitcask_background_release(struct bitcask_background *background)
     if (background->ready) {
         (void)pthread_cond_destroy(&background->sync_wake);
         (void)pthread_cond_destroy(&background->hint_wake);
+        (void)pthread_cond_destroy(&background->merge_wake);
         (void)pthread_mutex_destroy(&background->lock);
     }
     free(background->hint_queue);
@@ -188,6 +256,34 @@ void bitcask_background_unsynced(struct bitcask_background *background)
     (void)pthread_mutex_lock(&background->lock);
     background->unsynced = true;
     (void)pthread_cond_signal(&background->sync_wake);
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
+void bitcask_background_grown(struct bitcask_background *background)
+{
+    if (!background->merges || atomic_load(&background->grown))
+        return;
+    (void)pthread_mutex_lock(&background->lock);
+    atomic_store(&background->grown, true);
+    (void)pthread_cond_signal(&background->merge_wake);
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
+void bitcask_background_forget(struct bitcask_background *background,
+                               struct bitcask_segment *segment)
+{
+    size_t kept = 0;
+
+    if (!background->ready)
+        return;
+    (void)pthread_mutex_lock(&background->lock);
+    for (size_t i = 0; i < background->hint_count; i++) {
+        if (background->hint_queue[i] != segment)
+            background->hint_queue[kept++] = background->hint_queue[i];
+    }
+    background->hint_count = kept;
+    while (background->hint_writing == segment)
+        (void)pthread_cond_wait(&background->hint_wake, &background->lock);
     (void)pthread_mutex_unlock(&background->lock);
 }
 
@@ -213,12 +309,12 @@ void bitcask_background_hint(struct bitcask_background *background,
                              struct bitcask_segment *segment)
 {
     if (!background->hints) {
-        (void)bitcask_segment_write_hint(background->segments, segment,
+        (void)bitcask_segment_write_hint(background->work.segments, segment,
                                          atomic_load(&segment->data_size));
         return;
     }
     (void)pthread_mutex_lock(&background->lock);
     enqueue(background, segment);
-    (void)pthread_cond_signal(&background->hint_wake);
+    (void)pthread_cond_broadcast(&background->hint_wake);
     (void)pthread_mutex_unlock(&background->lock);
 }

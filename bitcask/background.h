@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two threads that a cask may have: one begins syncs in time, the other writes the
- * hints of segments when they are sealed, which may take long and must not make a sync
- * late. Without them, by option or because no thread could be had, the callers do the
- * same.
+ * The threads that a cask may have: one begins syncs in time, one writes the hints of
+ * segments when they are sealed, which may take long and must not make a sync late, and
+ * one merges, which may take longer still. Without them, by option or because no thread
+ * could be had, the callers do the same, but for merging.
  */
 #ifndef BITCASK_BACKGROUND_H
 #define BITCASK_BACKGROUND_H
@@ -13,20 +13,33 @@
 #include "bitcask/bitcask.h"
 #include "bitcask/commit.h"
 
-struct bitcask_background {
+/* What there is to do. */
+struct bitcask_background_work {
     struct bitcask_commit *commit;
     struct bitcask_segments *segments;
     uint64_t interval_ms; /* between syncs; 0: none are asked for */
+    /* Merges if that is due; NULL: nobody is to. Anything but OK: not soon again. */
+    enum bitcask_status (*merge)(void *context);
+    void *context;
+};
+
+struct bitcask_background {
+    struct bitcask_background_work work;
 
     pthread_mutex_t lock;
     pthread_cond_t sync_wake;
-    pthread_cond_t hint_wake;
-    bool ready; /* the three exist */
+    pthread_cond_t hint_wake; /* or a hint is written */
+    pthread_cond_t merge_wake;
+    bool ready; /* the four exist */
     pthread_t sync_thread;
     pthread_t hint_thread;
-    bool syncs; /* sync_thread exists */
-    bool hints; /* hint_thread exists */
+    pthread_t merge_thread;
+    bool syncs;  /* sync_thread exists */
+    bool hints;  /* hint_thread exists */
+    bool merges; /* merge_thread exists */
     bool stop;
+    _Atomic bool grown;                   /* it may be time for a merge */
+    struct bitcask_segment *hint_writing; /* by hint_thread; NULL: none */
     bool unsynced; /* somebody has appended since sync_thread last looked */
     struct bitcask_segment **hint_queue;
     size_t hint_count;
@@ -38,8 +51,7 @@ struct bitcask_background {
  * Where no thread can be had, none is needed.
  */
 void bitcask_background_start(struct bitcask_background *background,
-                              struct bitcask_commit *commit,
-                              struct bitcask_segments *segments, uint64_t interval_ms,
+                              const struct bitcask_background_work *work,
                               bool use_threads);
 
 /* Stop after what they are doing, then write the hints that are still due. */
@@ -53,6 +65,13 @@ void bitcask_background_abandon(struct bitcask_background *background);
 
 /* There is something to sync. */
 void bitcask_background_unsynced(struct bitcask_background *background);
+
+/* There is more data than before, and it may be time to merge. Cheap. */
+void bitcask_background_grown(struct bitcask_background *background);
+
+/* @segment is about to go: come back when nobody writes its hint, or will. */
+void bitcask_background_forget(struct bitcask_background *background,
+                               struct bitcask_segment *segment);
 
 /* Write the hint of @segment: soon, or now without a thread. */
 void bitcask_background_hint(struct bitcask_background *background,

@@ -124,27 +124,34 @@ enum bitcask_sync_mode {
  * space included: reserved bits that are set are BITCASK_MISUSE.
  */
 struct bitcask_options {
-    bool read_only;     /* take no lock, change nothing on disk */
-    bool must_exist;    /* BITCASK_NOT_FOUND instead of creating a cask */
-    bool no_background; /* no threads: hints and syncs are done by the calling thread,
-                           the syncs of SYNC_INTERVAL when it writes next */
-    bool no_mapping;    /* read values with pread() instead of through mappings */
-    bool salvage;       /* with read_only: step over damage that open would refuse; what
-                           it hides may be an older value, or a deleted key */
-    bool reserved_flags[3];
+    bool read_only;      /* take no lock, change nothing on disk */
+    bool must_exist;     /* BITCASK_NOT_FOUND instead of creating a cask */
+    bool no_background;  /* no threads: hints and syncs are done by the calling thread,
+                            the syncs of SYNC_INTERVAL when it writes next, and merges
+                            only by bitcask_merge() */
+    bool no_mapping;     /* read values with pread() instead of through mappings */
+    bool salvage;        /* with read_only: step over damage that open would refuse; what
+                            it hides may be an older value, or a deleted key */
+    bool merge_auto_off; /* merge only when bitcask_merge() is called */
+    bool reserved_flags[2];
 
     enum bitcask_sync_mode sync;
-    uint32_t sync_interval_ms; /* for BITCASK_SYNC_INTERVAL; 0 means 1000 */
-    uint32_t threads;          /* that load the keydir at open; 0 means up to 4, as
-                                  many as there are processors, or 1 if no_background */
-    uint32_t reserved_number;
+    uint32_t sync_interval_ms;   /* for BITCASK_SYNC_INTERVAL; 0 means 1000 */
+    uint32_t threads;            /* that load the keydir at open; 0 means up to 4, as
+                                    many as there are processors, or 1 if no_background */
+    uint32_t merge_dead_percent; /* what share of the bytes must be dead before they are
+                                    worth a merge, 1 to 100; 0 means 50 */
 
     uint64_t file_size_max; /* bytes in a data file before the next is begun; 0 means
                                64 MiB, at least 4 KiB, at most 256 GiB. A record larger
                                than this has a file of its own. */
     uint64_t expected_keys; /* size the keydir for this many from the start, at most for
                                100 million; 0: for those that are there */
-    uint64_t reserved[8];
+    uint64_t merge_trigger_size; /* bytes that all data files together must exceed
+                                    before a merge begins by itself; 0 means 5 MiB */
+    uint64_t merge_rate; /* bytes a second that such a merge reads at most; 0 means
+                            32 MiB, UINT64_MAX no limit */
+    uint64_t reserved[6];
 };
 
 struct bitcask;
@@ -244,7 +251,20 @@ struct bitcask_stat {
     uint64_t scan_count;     /* data files that were read from end to end instead */
     uint64_t open_ms;        /* how long the open took */
 
-    uint64_t reserved[18];
+    /* Since this handle was opened. What was written to data files in all is appended
+       and copied together. */
+    uint64_t appended_size;     /* bytes of records that writes have appended */
+    uint64_t merge_count;       /* merges that took part of the cask, or all of it */
+    uint64_t merge_copied_size; /* bytes that they have written to data files */
+    uint64_t merge_freed_size;  /* bytes by which the data files became smaller */
+    uint64_t merge_failure;     /* the last merge that began by itself: 0, or minus its
+                                   enum bitcask_status */
+
+    uint64_t retired_count; /* data files that a merge has replaced and that could not
+                               be removed yet; in no number above */
+    uint64_t retired_size;  /* bytes in those of this handle's merges */
+
+    uint64_t reserved[11];
 };
 
 /* Fill *stat. The numbers are each true, but writers may move between them. */
@@ -266,7 +286,10 @@ struct bitcask_segment_stat {
     uint64_t cut_size;
     bool sealed; /* never written again */
     bool reserved_flags[7];
-    uint64_t reserved[8];
+    uint64_t tombstone_size;  /* bytes of the records that delete; part of dead_size */
+    uint64_t purged_sequence; /* made by a merge: what had been deleted by this record
+                                 has no older value in this file; else 0 */
+    uint64_t reserved[6];
 };
 
 /* Return anything but BITCASK_OK to stop the walk with that status. */
@@ -280,6 +303,137 @@ typedef enum bitcask_status bitcask_segment_visit(
 BITCASK_API enum bitcask_status bitcask_stat_segments(struct bitcask *cask,
                                                       bitcask_segment_visit *visit,
                                                       void *context);
+
+/*
+ * MERGING: live records are copied out of data files that hold much garbage, and those
+ * files are removed. docs/merge.md explains which files, when, and what it costs.
+ */
+
+/* Which files a merge takes. */
+enum bitcask_merge_choice {
+    BITCASK_MERGE_POLICY =
+        0,              /* those with a share of dead bytes of merge_dead_percent,
+                           however small the cask is, and what goes well with them */
+    BITCASK_MERGE_ALL,  /* every one: nothing dead is left */
+    BITCASK_MERGE_FILES /* those named by file_ids */
+};
+
+/* Why the policy takes a file, or leaves it. */
+enum bitcask_merge_reason {
+    BITCASK_MERGE_LEFT = 0,     /* left: too little of it is dead */
+    BITCASK_MERGE_LEFT_DAMAGED, /* left: a merge has met damage in it */
+    BITCASK_MERGE_LEFT_UNASKED, /* left: not among file_ids */
+    BITCASK_MERGE_DEAD,         /* taken: enough of it is dead */
+    BITCASK_MERGE_ALL_DEAD,     /* taken: all of it is, so it goes without being read */
+    BITCASK_MERGE_TOMBSTONES,   /* taken: tombstones wait for it, or it holds such */
+    BITCASK_MERGE_SMALL,        /* taken: small, and joined with others */
+    BITCASK_MERGE_ASKED         /* taken: all are, or it is among file_ids */
+};
+
+/* A short constant English phrase for @reason; never NULL. */
+BITCASK_API const char *bitcask_merge_reason_text(enum bitcask_merge_reason reason);
+
+/* One data file, as a merge sees it before it begins. Sizes are bytes. */
+struct bitcask_merge_file {
+    uint64_t id;
+    uint64_t data_size;
+    uint64_t live_size;
+    uint64_t tombstone_size;
+    uint64_t freed_size; /* if taken: by how much the cask becomes smaller */
+    enum bitcask_merge_reason reason;
+    bool taken;
+    bool active; /* the one that is appended to: sealed first if it is taken */
+    bool reserved_flags[2];
+    uint64_t reserved[4];
+};
+
+/* Told of each file, oldest id first. Anything but BITCASK_OK ends the merge with it. */
+typedef enum bitcask_status bitcask_merge_explain(const struct bitcask_merge_file *file,
+                                                  void *context);
+
+/* How far a merge is. Sizes are bytes. */
+struct bitcask_merge_progress {
+    uint64_t done_size;   /* gone through, of the files taken */
+    uint64_t total_size;  /* of them all */
+    uint64_t copied_size; /* written */
+    uint64_t reserved[5];
+};
+
+/*
+ * Told how far it is, at least every MiB that is read. Anything but BITCASK_OK ends the
+ * merge with it: what is finished stays, the rest is as it was. May call any function
+ * on the cask but bitcask_close() and bitcask_merge().
+ */
+typedef enum bitcask_status bitcask_merge_visit(
+    const struct bitcask_merge_progress *progress, void *context);
+
+/* How to merge. All zero: by the policy, as fast as it goes. */
+struct bitcask_merge_options {
+    enum bitcask_merge_choice choice;
+    bool dry_run; /* change nothing; the report says what would be done */
+    bool reserved_flags[3];
+    const uint64_t *file_ids; /* for BITCASK_MERGE_FILES */
+    size_t file_count;
+    uint64_t rate; /* bytes a second read at most; 0: no limit */
+    uint64_t
+        max_ms; /* end after about so long, and leave the rest; 0: when all is done */
+    bitcask_merge_explain *explain; /* may be NULL */
+    bitcask_merge_visit *progress;  /* may be NULL */
+    void *context;                  /* for both */
+    uint64_t reserved[8];
+};
+
+/* What a merge has done, or in a dry run would do. Sizes are bytes. */
+struct bitcask_merge_report {
+    uint64_t input_count;  /* data files that were replaced */
+    uint64_t output_count; /* by so many */
+    uint64_t input_size;
+    uint64_t output_size;
+    uint64_t record_in_count; /* records of all kinds in the inputs */
+    uint64_t record_out_count;
+    uint64_t tombstone_dropped_count;
+    uint64_t tombstone_kept_count; /* a file left behind may hold what they delete */
+    uint64_t taken_count;          /* files that were chosen; those above and the next */
+    uint64_t left_count;           /* chosen, but left: damaged, no room, or stopped */
+    uint64_t elapsed_ms;
+    uint64_t reserved[8];
+};
+
+/*
+ * Merge. @options may be NULL for the defaults, @report may be NULL if not wanted; it
+ * is filled also after a failure. Readers and writers go on meanwhile. One merge runs at
+ * a time: one that began by itself makes way, another is waited for.
+ *
+ * Durable: before a file is removed everything written until then is synced, and so is
+ * what replaces it. A crash at any moment leaves all that was there. Memory: 4 MiB, and
+ * 200 bytes for each data file.
+ *
+ * BITCASK_OK: all that was chosen is merged, or max_ms has passed, or nothing was to do.
+ * BITCASK_CORRUPT: a record fails its checks; its file stays as it is, the others have
+ * been merged. BITCASK_NO_SPACE: there was not enough room to copy what is live; files
+ * for which there was are merged. BITCASK_IO: also when a replaced file could not be
+ * removed; that is tried again by later merges and opens. BITCASK_READ_ONLY,
+ * BITCASK_FAILED, BITCASK_NO_MEMORY. BITCASK_NOT_FOUND: a file of file_ids is not there.
+ * BITCASK_MISUSE: bad options, or called by the progress callback of a merge.
+ */
+BITCASK_API enum bitcask_status bitcask_merge(struct bitcask *cask,
+                                              const struct bitcask_merge_options *options,
+                                              struct bitcask_merge_report *report);
+
+/*
+ * Whether a merge would begin by itself if that is on: the data files together have more
+ * than merge_trigger_size bytes, and merge_dead_percent of them are dead.
+ */
+BITCASK_API enum bitcask_status bitcask_merge_due(struct bitcask *cask, bool *due);
+
+/*
+ * From the return of pause until resume no merge, begun by itself or by a call, reads,
+ * writes or removes anything: for a copy of the directory, say. Pauses are counted. A
+ * pause waits until a merge has come to a good place, which takes a MANIFEST at most.
+ * BITCASK_MISUSE: a resume without a pause. BITCASK_READ_ONLY: there are no merges.
+ */
+BITCASK_API enum bitcask_status bitcask_merge_pause(struct bitcask *cask);
+BITCASK_API enum bitcask_status bitcask_merge_resume(struct bitcask *cask);
 
 /* What to iterate over. All zero means every key and value, in no order. */
 struct bitcask_iterator_options {

@@ -4,7 +4,8 @@
  * get, iterate, stat.
  *
  * Locks, in the order in which they are taken: writer mutex of a shard (several in
- * rising order), append lock, background lock or read-write lock of a shard.
+ * rising order), append lock, lock of the segment table, background lock or read-write
+ * lock of a shard. The lock of merges is not held over any other.
  */
 #ifndef BITCASK_CASK_H
 #define BITCASK_CASK_H
@@ -14,6 +15,25 @@
 #include "bitcask/keydir.h"
 #include "bitcask/manifest.h"
 #include "bitcask/segment.h"
+
+/* The merge that runs, if one does; see merge.h. */
+struct bitcask_merges {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool ready; /* the two exist */
+    bool running;
+    bool by_itself; /* the running one makes way for one that is called */
+    bool resting;   /* and does nothing right now */
+    pthread_t runner;
+    unsigned caller_count; /* who wait until they can run one */
+    unsigned pause_count;
+    bool stop; /* for good */
+
+    _Atomic uint64_t count;
+    _Atomic uint64_t copied_size;
+    _Atomic uint64_t freed_size;
+    _Atomic int failure; /* of the last that began by itself */
+};
 
 struct bitcask {
     struct bitcask_io *io;
@@ -28,6 +48,7 @@ struct bitcask {
     struct bitcask_keydir *keydir;
     struct bitcask_commit commit; /* zeroed if read-only */
     struct bitcask_background background;
+    struct bitcask_merges merges; /* zeroed if read-only */
 
     /* What the open found; constant afterwards. */
     uint64_t last_sequence;

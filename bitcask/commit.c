@@ -14,7 +14,7 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
                                         struct bitcask_segments *segments,
                                         const struct bitcask_commit_start *start,
                                         const struct bitcask_commit_listener *listener,
-                                        uint64_t file_size_max)
+                                        uint64_t file_size_max, uint64_t merge_size)
 {
     memset(commit, 0, sizeof *commit);
     if (pthread_mutex_init(&commit->lock, NULL) != 0)
@@ -29,6 +29,7 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     commit->segments = segments;
     commit->listener = *listener;
     commit->file_size_max = file_size_max;
+    commit->merge_size = merge_size;
     commit->active = start->active;
     commit->last_sequence = start->last_sequence;
     commit->synced_sequence = start->last_sequence;
@@ -48,6 +49,12 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
         if (first != 0)
             commit->sealed_sequence = first - 1;
     }
+    commit->outside = start->outside;
+    commit->outside_count = start->outside_count;
+    commit->outside_capacity = start->outside_count;
+    commit->manifest_stale = start->had_outside;
+    bitcask_commit_measure(commit);
+    bitcask_reserve_init(&commit->reserve, commit->io, commit->directory);
     return BITCASK_OK;
 
 no_lock:
@@ -61,6 +68,7 @@ void bitcask_commit_release(struct bitcask_commit *commit)
         return;
     free(commit->prepared);
     free(commit->burned);
+    free(commit->outside);
     (void)pthread_cond_destroy(&commit->sync_done);
     (void)pthread_mutex_destroy(&commit->lock);
     memset(commit, 0, sizeof *commit);
@@ -71,6 +79,7 @@ void bitcask_commit_abandon(struct bitcask_commit *commit)
     if (commit->io != NULL && pthread_mutex_trylock(&commit->lock) == 0) {
         free(commit->prepared);
         free(commit->burned);
+        free(commit->outside);
     }
 }
 
@@ -84,7 +93,7 @@ static enum bitcask_status uncertain(enum bitcask_status status)
                                                                       : status;
 }
 
-static enum bitcask_status refuse(const struct bitcask_commit *commit)
+enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit)
 {
     if (!atomic_load_explicit(&commit->failed, memory_order_relaxed))
         return bitcask_fail_constant(BITCASK_FAILED,
@@ -105,8 +114,9 @@ void bitcask_commit_set_failed(struct bitcask_commit *commit)
 
 enum bitcask_status bitcask_commit_check(struct bitcask_commit *commit)
 {
-    return atomic_load_explicit(&commit->closed, memory_order_relaxed) ? refuse(commit)
-                                                                       : BITCASK_OK;
+    return atomic_load_explicit(&commit->closed, memory_order_relaxed)
+               ? bitcask_commit_refuse(commit)
+               : BITCASK_OK;
 }
 
 enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
@@ -142,7 +152,7 @@ static void list_active(struct bitcask_commit *commit)
     uint64_t line_count = atomic_load(&commit->segments->count) +
                           (commit->prepared_count - commit->prepared_next);
 
-    if (commit->listed == commit->active ||
+    if (commit->listed == commit->active || commit->manifest_writing ||
         line_count * LINE_SIZE > commit->file_size_max / SHARE)
         return;
     /* If this fails, some later MANIFEST will list it: nothing was promised by it. */
@@ -151,10 +161,10 @@ static void list_active(struct bitcask_commit *commit)
 }
 
 /*
- * Sync the active segment, with the lock given up meanwhile; nobody else syncs and
- * nobody rotates, so the segment stays the active one and its file stays open.
+ * Nobody else syncs meanwhile and nobody rotates, so the segment stays the active one and
+ * its file stays open.
  */
-static enum bitcask_status sync_active(struct bitcask_commit *commit)
+enum bitcask_status bitcask_commit_sync_active(struct bitcask_commit *commit)
 {
     struct bitcask_segment *segment = commit->active;
     uint64_t sequence = commit->last_sequence;
@@ -182,20 +192,19 @@ static enum bitcask_status sync_active(struct bitcask_commit *commit)
     return status;
 }
 
-/* With the lock held: come back when everything up to @sequence is synced. */
-static enum bitcask_status wait_until_synced(struct bitcask_commit *commit,
-                                             uint64_t sequence)
+enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
+                                               uint64_t sequence)
 {
     while (commit->synced_sequence < sequence) {
         enum bitcask_status status;
 
         if (commit->failed)
-            return refuse(commit);
+            return bitcask_commit_refuse(commit);
         if (commit->syncing) {
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
             continue;
         }
-        status = sync_active(commit);
+        status = bitcask_commit_sync_active(commit);
         if (status != BITCASK_OK)
             return status;
     }
@@ -207,7 +216,7 @@ enum bitcask_status bitcask_commit_wait(struct bitcask_commit *commit, uint64_t 
     enum bitcask_status status;
 
     (void)pthread_mutex_lock(&commit->lock);
-    status = wait_until_synced(commit, sequence);
+    status = bitcask_commit_wait_locked(commit, sequence);
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
 }
@@ -218,7 +227,7 @@ static enum bitcask_status sync_cut(struct bitcask_commit *commit)
     enum bitcask_status status;
 
     (void)pthread_mutex_lock(&commit->lock);
-    status = sync_active(commit);
+    status = bitcask_commit_sync_active(commit);
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
 }
@@ -228,8 +237,8 @@ enum bitcask_status bitcask_commit_sync(struct bitcask_commit *commit)
     enum bitcask_status status;
 
     (void)pthread_mutex_lock(&commit->lock);
-    status = commit->failed ? refuse(commit)
-                            : wait_until_synced(commit, commit->last_sequence);
+    status = commit->failed ? bitcask_commit_refuse(commit)
+                            : bitcask_commit_wait_locked(commit, commit->last_sequence);
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
 }
@@ -262,7 +271,7 @@ enum bitcask_status bitcask_commit_sync_if_due(struct bitcask_commit *commit,
 
     (void)pthread_mutex_lock(&commit->lock);
     if (sync_due_ms(commit, interval_ms) == 0)
-        status = wait_until_synced(commit, commit->last_sequence);
+        status = bitcask_commit_wait_locked(commit, commit->last_sequence);
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
 }
@@ -300,16 +309,19 @@ static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t rec
         enum bitcask_status status;
 
         if (commit->closed)
-            return refuse(commit);
-        if (commit->syncing) { /* its file must not be sealed under the sync */
+            return bitcask_commit_refuse(commit);
+        if (commit->syncing || /* its file must not be sealed under the sync */
+            (rotates && commit->manifest_writing &&
+             commit->prepared_next == commit->prepared_count)) {
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
             continue;
         }
-        status = rotates ? bitcask_commit_rotate(commit) : sync_active(commit);
+        status =
+            rotates ? bitcask_commit_rotate(commit) : bitcask_commit_sync_active(commit);
         if (status != BITCASK_OK)
             return status;
     }
-    return commit->closed ? refuse(commit) : BITCASK_OK;
+    return commit->closed ? bitcask_commit_refuse(commit) : BITCASK_OK;
 }
 
 /*
@@ -353,6 +365,11 @@ static void advance(struct bitcask_commit *commit, uint64_t size, uint64_t count
     atomic_store(data_size, atomic_load(data_size) + size);
     commit->last_sequence += count;
     commit->manifest_stale = true;
+    commit->total_size += size;
+    commit->appended_size += size;
+    bitcask_reserve_keep(&commit->reserve, commit->total_size);
+    if (commit->total_size > commit->merge_size)
+        commit->listener.grown(commit->listener.context);
     if (was_synced) {
         commit->unsynced_since_ms = commit->io->monotonic_ms(commit->io);
         commit->listener.unsynced(commit->listener.context);
@@ -382,8 +399,8 @@ void bitcask_pending_init(struct bitcask_pending *pending, enum bitcask_record_k
     pending->check = bitcask_record_begin(record, key.data, pending->prefix);
 }
 
-enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
-                                          struct bitcask_pending *pending)
+static enum bitcask_status append(struct bitcask_commit *commit,
+                                  struct bitcask_pending *pending)
 {
     uint64_t size = bitcask_record_size(&pending->record);
     struct bitcask_slice parts[3] = {
@@ -391,10 +408,8 @@ enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
         pending->key,
         pending->value,
     };
-    enum bitcask_status status;
+    enum bitcask_status status = make_room(commit, size);
 
-    (void)pthread_mutex_lock(&commit->lock);
-    status = make_room(commit, size);
     if (status == BITCASK_OK) {
         pending->segment = commit->active;
         pending->offset = atomic_load(&commit->active->data_size);
@@ -406,8 +421,41 @@ enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
     }
     if (status == BITCASK_OK) {
         advance(commit, size, 1);
-        bitcask_segment_count_record(pending->segment, pending->record.kind,
+        bitcask_segment_count_record(pending->segment, &pending->record,
                                      pending->sequence);
+    }
+    return status;
+}
+
+/*
+ * A delete makes it possible to give space back, so it may use the reserve; what it
+ * leaves of that is nothing for puts.
+ */
+static enum bitcask_status append_tombstone(struct bitcask_commit *commit,
+                                            struct bitcask_pending *pending)
+{
+    enum bitcask_status status;
+
+    commit->may_use_reserve = true;
+    status = append(commit, pending);
+    if (status == BITCASK_NO_SPACE && bitcask_reserve_use(&commit->reserve))
+        status = append(commit, pending);
+    commit->may_use_reserve = false;
+    return status;
+}
+
+enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
+                                          struct bitcask_pending *pending)
+{
+    enum bitcask_status status;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    if (pending->record.kind == BITCASK_RECORD_TOMBSTONE) {
+        status = append_tombstone(commit, pending);
+    } else {
+        status = bitcask_reserve_restore(&commit->reserve);
+        if (status == BITCASK_OK)
+            status = append(commit, pending);
     }
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
@@ -495,8 +543,7 @@ static enum bitcask_status write_batch(struct bitcask_commit *commit,
     }
     advance(commit, BITCASK_RECORD_HEADER_SIZE + payload->size, count);
     for (size_t i = 0; i < count; i++)
-        bitcask_segment_count_record(commit->active, parts[i].record.kind,
-                                     parts[i].sequence);
+        bitcask_segment_count_record(commit->active, &parts[i].record, parts[i].sequence);
     return BITCASK_OK;
 }
 
@@ -511,7 +558,9 @@ enum bitcask_status bitcask_commit_append_batch(struct bitcask_commit *commit,
     status = gather_parts(&payload, parts, count);
     if (status == BITCASK_OK) {
         (void)pthread_mutex_lock(&commit->lock);
-        status = make_room(commit, BITCASK_RECORD_HEADER_SIZE + payload.size);
+        status = bitcask_reserve_restore(&commit->reserve);
+        if (status == BITCASK_OK)
+            status = make_room(commit, BITCASK_RECORD_HEADER_SIZE + payload.size);
         if (status == BITCASK_OK)
             status = write_batch(commit, &payload, parts, count);
         (void)pthread_mutex_unlock(&commit->lock);
@@ -525,6 +574,7 @@ enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit)
     enum bitcask_status status;
 
     commit->listed = commit->active; /* it will be, below */
+    commit->may_use_reserve = true;
     status = bitcask_commit_sync(commit);
     if (status == BITCASK_OK && commit->cut_unsynced && commit->manifest_stale)
         status = sync_cut(commit);

@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "bitcask/manifest.h"
+#include "bitcask/reserve.h"
 #include "bitcask/segment.h"
 
 /* Told to whoever runs in the background; called with the append lock held. */
@@ -28,6 +29,8 @@ struct bitcask_commit_listener {
     void (*sealed)(struct bitcask_segment *segment, void *context);
     /* How many keys are live: goes into the MANIFEST. */
     uint64_t (*key_count)(void *context);
+    /* A record was appended, and all data files together are larger than merge_size. */
+    void (*grown)(void *context);
     void *context;
 };
 
@@ -37,15 +40,17 @@ struct bitcask_commit {
     struct bitcask_segments *segments;
     struct bitcask_commit_listener listener;
     uint64_t file_size_max;
+    uint64_t merge_size;
 
     pthread_mutex_t lock;
-    pthread_cond_t sync_done;
+    pthread_cond_t sync_done;       /* or the MANIFEST is written */
     struct bitcask_segment *active; /* NULL: the next append begins one */
     struct bitcask_segment *listed; /* as open by the MANIFEST on disk */
     bool rotate_next;               /* append nothing more to the active one */
     bool cut_unsynced; /* something may have been cut off the active one since its sync */
     bool names_unsynced;      /* files may have been removed since the directory's sync */
     bool syncing;             /* a sync runs, without the lock */
+    bool manifest_writing;    /* a MANIFEST is being written, without the lock */
     _Atomic bool closed;      /* no more writes */
     _Atomic bool failed;      /* because a sync failed: no more syncs either */
     uint64_t last_sequence;   /* of the newest record */
@@ -65,8 +70,20 @@ struct bitcask_commit {
     /* Those of which the file could not be begun: listed on, and not used again. */
     struct bitcask_manifest_segment *burned;
     size_t burned_count;
+    /*
+     * Those of files that are no part of the cask: drafts of a merge, and what merges
+     * have replaced and is not known to be removed. Listed until that is so.
+     */
+    struct bitcask_manifest_segment *outside;
+    size_t outside_count;
+    size_t outside_capacity;
     uint64_t next_id;
     bool manifest_stale; /* the MANIFEST on disk does not describe a clean end */
+
+    struct bitcask_reserve reserve;
+    bool may_use_reserve;   /* what is done now gives space back */
+    uint64_t total_size;    /* of the data files that are members */
+    uint64_t appended_size; /* bytes of records, since init */
 };
 
 /* What recovery found; see the members of the same name. */
@@ -74,13 +91,17 @@ struct bitcask_commit_start {
     struct bitcask_segment *active; /* clean: go on with this one, open for writing */
     uint64_t last_sequence;         /* all of it synced */
     uint64_t next_id;
+    /* Of files that should have been removed and could not; taken over by init. */
+    struct bitcask_manifest_segment *outside;
+    size_t outside_count;
+    bool had_outside; /* the MANIFEST lists some, there or not */
 };
 
 enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
                                         struct bitcask_segments *segments,
                                         const struct bitcask_commit_start *start,
                                         const struct bitcask_commit_listener *listener,
-                                        uint64_t file_size_max);
+                                        uint64_t file_size_max, uint64_t merge_size);
 void bitcask_commit_release(struct bitcask_commit *commit);
 /* The same in a child made by fork(); see bitcask_keydir_abandon(). */
 void bitcask_commit_abandon(struct bitcask_commit *commit);
@@ -145,6 +166,9 @@ enum bitcask_status bitcask_commit_check(struct bitcask_commit *commit);
 void bitcask_commit_sequences(struct bitcask_commit *commit, uint64_t *last,
                               uint64_t *synced);
 
+/* Fill in what the append queue knows about bytes and about retired files. */
+void bitcask_commit_stat(struct bitcask_commit *commit, struct bitcask_stat *stat);
+
 /*
  * Write a MANIFEST that describes things as they are and gives out ids for segments to
  * come. Nobody else may use @commit meanwhile.
@@ -158,7 +182,58 @@ enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit);
 
 /*
- * Between commit.c and rotate.c, with the append lock held.
+ * FOR MERGES, replace.c; one at a time. None of these holds up appends for longer than it
+ * takes to look at the list of segments.
+ */
+
+/*
+ * Seal the active segment if it is @id and has a record: after it is synced, and without
+ * beginning another one.
+ */
+enum bitcask_status bitcask_commit_seal(struct bitcask_commit *commit, uint64_t id);
+
+/*
+ * Give out @count ids, listed as drafts by a durable MANIFEST. Each is given back by a
+ * switch or by bitcask_commit_drop().
+ */
+enum bitcask_status bitcask_commit_draft(struct bitcask_commit *commit, size_t count,
+                                         struct bitcask_manifest_segment *drafts);
+
+/*
+ * The file of @id, which is no part of the cask, is gone or was never made. Where its
+ * removal failed it stays listed, and is tried again by bitcask_commit_tidy().
+ */
+void bitcask_commit_drop(struct bitcask_commit *commit, uint64_t id);
+
+/*
+ * Replace inputs by outputs, which are whole and synced, in one step: once everything up
+ * to @sequence is synced, a MANIFEST lists the outputs as sealed and the inputs as
+ * retired. *unknown after a failure says that it is not known which MANIFEST will be
+ * found: the files of both must stay.
+ */
+struct bitcask_switch {
+    struct bitcask_segment **inputs;
+    size_t input_count;
+    struct bitcask_segment **outputs;
+    size_t output_count;
+};
+enum bitcask_status bitcask_commit_switch(struct bitcask_commit *commit,
+                                          const struct bitcask_switch *change,
+                                          uint64_t sequence, bool *unknown);
+
+/* Take @segment, to which no place points any more, out of the table. */
+void bitcask_commit_forget(struct bitcask_commit *commit,
+                           struct bitcask_segment *segment);
+
+/* Remove the files of segment @id: hint, data, and what a dead process left. */
+enum bitcask_status bitcask_commit_remove_files(struct bitcask_io *io,
+                                                bitcask_file directory, uint64_t id);
+
+/* Try to remove the files that could not be removed before. */
+enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit);
+
+/*
+ * Between commit.c, rotate.c and replace.c, with the append lock held.
  *
  * sync_segment: sync the file, and its name in the directory if that is still to do.
  *
@@ -170,6 +245,19 @@ enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit);
  *
  * write_manifest: describe things as they are; all of the active segment is synced. One
  * that is @needed may take the room of hints on a full disk.
+ *
+ * write_manifest_unlocked: the same, needed, with the lock given up meanwhile. *switched
+ * says whether the new one has its name.
+ *
+ * sync_active: sync the active segment, with the lock given up meanwhile.
+ *
+ * wait_locked: return when everything up to @sequence is synced.
+ *
+ * wait_manifest: wait, without the lock, until nobody writes a MANIFEST.
+ *
+ * refuse: the status and the words for a write that cannot be taken any more.
+ *
+ * measure: set total_size to what it is.
  */
 enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
                                                 struct bitcask_segment *segment);
@@ -177,5 +265,13 @@ enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit);
 void bitcask_commit_set_failed(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
                                                   bool needed);
+enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit *commit,
+                                                           bool *switched);
+enum bitcask_status bitcask_commit_sync_active(struct bitcask_commit *commit);
+enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
+                                               uint64_t sequence);
+void bitcask_commit_wait_manifest(struct bitcask_commit *commit);
+enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit);
+void bitcask_commit_measure(struct bitcask_commit *commit);
 
 #endif

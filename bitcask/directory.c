@@ -29,6 +29,7 @@ static enum bitcask_status list_name(const char *name, void *context)
         listing->foreign = listing->foreign || strcmp(name, "lost+found") != 0;
         break;
     case BITCASK_NAME_LOCK:
+    case BITCASK_NAME_RESERVE:
     case BITCASK_NAME_TEMPORARY:
         break;
     }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reading verbs: one look-up under the shard's read lock, then one read. Segments
- * live as long as the cask, so the read needs no lock.
+ * The reading verbs: one look-up under the shard's read lock, then one read, for which
+ * a pin instead of the lock keeps the segment where it is.
  */
 #include "bitcask/cask.h"
 #include "bitcask/check.h"
 #include "bitcask/status.h"
 
+/* After BITCASK_OK *pin is to be unpinned. */
 static enum bitcask_status find(struct bitcask *cask, struct bitcask_slice key,
-                                struct bitcask_place *place)
+                                struct bitcask_place *place, struct bitcask_pin *pin)
 {
     enum bitcask_status status = bitcask_cask_check(cask);
     uint64_t hash;
@@ -24,6 +25,8 @@ static enum bitcask_status find(struct bitcask *cask, struct bitcask_slice key,
     shard = bitcask_keydir_shard(hash);
     bitcask_keydir_read_lock(cask->keydir, shard);
     found = bitcask_keydir_find(cask->keydir, hash, key, place);
+    if (found)
+        *pin = bitcask_keydir_pin(cask->keydir, shard);
     bitcask_keydir_read_unlock(cask->keydir, shard);
     return found ? BITCASK_OK : bitcask_fail_no_such_key();
 }
@@ -32,20 +35,29 @@ enum bitcask_status bitcask_get(struct bitcask *cask, struct bitcask_slice key,
                                 struct bitcask_buffer *value)
 {
     struct bitcask_place place;
+    struct bitcask_pin pin;
     enum bitcask_status status;
 
     if (value == NULL)
         return bitcask_fail_constant(BITCASK_MISUSE, "the buffer for the value is NULL");
-    status = find(cask, key, &place);
-    return status == BITCASK_OK ? bitcask_cask_read(cask, key, &place, value) : status;
+    status = find(cask, key, &place, &pin);
+    if (status == BITCASK_OK) {
+        status = bitcask_cask_read(cask, key, &place, value);
+        bitcask_keydir_unpin(cask->keydir, pin);
+    }
+    return status;
 }
 
 enum bitcask_status bitcask_exists(struct bitcask *cask, struct bitcask_slice key)
 {
     struct bitcask_place place;
-    enum bitcask_status status = find(cask, key, &place);
+    struct bitcask_pin pin;
+    enum bitcask_status status = find(cask, key, &place, &pin);
 
-    if (status == BITCASK_OK && (place.flags & BITCASK_PLACE_EXPIRES) != 0)
-        status = bitcask_cask_read(cask, key, &place, NULL);
+    if (status == BITCASK_OK) {
+        if ((place.flags & BITCASK_PLACE_EXPIRES) != 0)
+            status = bitcask_cask_read(cask, key, &place, NULL);
+        bitcask_keydir_unpin(cask->keydir, pin);
+    }
     return status;
 }

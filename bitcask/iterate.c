@@ -4,7 +4,8 @@
  * under the read lock and handed out without it.
  *
  * Unsorted, a copied key comes with the place that it had at that moment, and its
- * value is read from there: no second look-up, and a value that it held meanwhile.
+ * value is read from there: no second look-up, and a value that it held meanwhile. Only
+ * if a merge has moved records since then it is looked up again.
  * Sorted, all keys are copied first and looked up again when their turn comes.
  */
 #include <stdlib.h>
@@ -45,6 +46,8 @@ struct bitcask_iterator {
     struct bitcask_buffer keys;    /* the bytes of all waiting keys */
     struct bitcask_buffer waiting; /* of struct waiting, or struct sorted_key */
     size_t next;                   /* the next one to hand out */
+    unsigned shard;                /* unsorted: of all that are waiting */
+    uint64_t generation;           /* unsorted: when they were copied */
     struct bitcask_buffer value;
 };
 
@@ -197,9 +200,12 @@ static enum bitcask_status collect_some(struct bitcask_iterator *iterator)
     iterator->next = 0;
     iterator->keys.size = 0;
     iterator->waiting.size = 0;
-    while (status == BITCASK_OK && iterator->waiting.size == 0)
+    while (status == BITCASK_OK && iterator->waiting.size == 0) {
+        iterator->shard = iterator->cursor.shard;
+        iterator->generation = bitcask_keydir_generation(iterator->cask->keydir);
         status = bitcask_keydir_walk(iterator->cask->keydir, &iterator->cursor,
                                      wait_unsorted, iterator);
+    }
     if (status != BITCASK_OK) /* the walk will come by here again */
         iterator->waiting.size = 0;
     return status;
@@ -252,7 +258,8 @@ static enum bitcask_status collect_all(struct bitcask_iterator *iterator)
 /* The next key in order with its place of now. BITCASK_NOT_FOUND: no more. */
 static enum bitcask_status take_sorted(struct bitcask_iterator *iterator,
                                        struct bitcask_slice *key,
-                                       struct bitcask_place *place)
+                                       struct bitcask_place *place,
+                                       struct bitcask_pin *pin)
 {
     struct bitcask_keydir *keydir = iterator->cask->keydir;
     bool found = false;
@@ -276,28 +283,52 @@ static enum bitcask_status take_sorted(struct bitcask_iterator *iterator,
         shard = bitcask_keydir_shard(hash);
         bitcask_keydir_read_lock(keydir, shard);
         found = bitcask_keydir_find(keydir, hash, *key, place); /* else deleted since */
+        if (found)
+            *pin = bitcask_keydir_pin(keydir, shard);
         bitcask_keydir_read_unlock(keydir, shard);
     }
     return found ? BITCASK_OK : BITCASK_NOT_FOUND;
 }
 
+/*
+ * Pin what @place points to. If that may have been moved it is looked for; false: the
+ * key has been deleted.
+ */
+static bool pin_waiting(struct bitcask_iterator *iterator, struct bitcask_slice key,
+                        struct bitcask_place *place, struct bitcask_pin *pin)
+{
+    struct bitcask_keydir *keydir = iterator->cask->keydir;
+    bool found = true;
+
+    bitcask_keydir_read_lock(keydir, iterator->shard);
+    if (bitcask_keydir_generation(keydir) != iterator->generation)
+        found = bitcask_keydir_find(keydir, bitcask_keydir_hash(keydir, key), key, place);
+    if (found)
+        *pin = bitcask_keydir_pin(keydir, iterator->shard);
+    bitcask_keydir_read_unlock(keydir, iterator->shard);
+    return found;
+}
+
 /* The next key as it was found. BITCASK_NOT_FOUND: no more. */
 static enum bitcask_status take_unsorted(struct bitcask_iterator *iterator,
                                          struct bitcask_slice *key,
-                                         struct bitcask_place *place)
+                                         struct bitcask_place *place,
+                                         struct bitcask_pin *pin)
 {
     const struct waiting *waiting;
 
-    if (iterator->next == iterator->waiting.size / sizeof *waiting) {
-        enum bitcask_status status = collect_some(iterator);
+    do {
+        if (iterator->next == iterator->waiting.size / sizeof *waiting) {
+            enum bitcask_status status = collect_some(iterator);
 
-        if (status != BITCASK_OK)
-            return status;
-    }
-    waiting = (const struct waiting *)iterator->waiting.data + iterator->next++;
-    key->data = (const uint8_t *)iterator->keys.data + waiting->key_offset;
-    key->size = waiting->key_size;
-    *place = waiting->place;
+            if (status != BITCASK_OK)
+                return status;
+        }
+        waiting = (const struct waiting *)iterator->waiting.data + iterator->next++;
+        key->data = (const uint8_t *)iterator->keys.data + waiting->key_offset;
+        key->size = waiting->key_size;
+        *place = waiting->place;
+    } while (!pin_waiting(iterator, *key, place, pin));
     return BITCASK_OK;
 }
 
@@ -307,6 +338,7 @@ enum bitcask_status bitcask_iterator_next(struct bitcask_iterator *iterator,
 {
     struct bitcask_slice next_key;
     struct bitcask_place place;
+    struct bitcask_pin pin;
     bool wants_value;
     enum bitcask_status status;
 
@@ -318,8 +350,8 @@ enum bitcask_status bitcask_iterator_next(struct bitcask_iterator *iterator,
     wants_value = value != NULL && !iterator->keys_only;
 
     do {
-        status = iterator->sorted ? take_sorted(iterator, &next_key, &place)
-                                  : take_unsorted(iterator, &next_key, &place);
+        status = iterator->sorted ? take_sorted(iterator, &next_key, &place, &pin)
+                                  : take_unsorted(iterator, &next_key, &place, &pin);
         if (status == BITCASK_NOT_FOUND)
             return bitcask_fail_constant(status, "the iteration is at its end");
         if (status != BITCASK_OK)
@@ -329,6 +361,7 @@ enum bitcask_status bitcask_iterator_next(struct bitcask_iterator *iterator,
                 bitcask_cask_read(iterator->cask, next_key, &place, &iterator->value);
         else if ((place.flags & BITCASK_PLACE_EXPIRES) != 0)
             status = bitcask_cask_read(iterator->cask, next_key, &place, NULL);
+        bitcask_keydir_unpin(iterator->cask->keydir, pin);
     } while (status == BITCASK_NOT_FOUND); /* it has expired */
 
     if (status == BITCASK_NO_MEMORY) {

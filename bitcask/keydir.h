@@ -72,6 +72,70 @@ bool bitcask_keydir_find(struct bitcask_keydir *keydir, uint64_t hash,
                          struct bitcask_slice key, struct bitcask_place *place);
 
 /*
+ * PINS. A place that was found may be used until its lock is given up, or, if it was
+ * pinned meanwhile, until it is unpinned: the segment does not go away before. Pins are
+ * for the time of a read, not for longer: a merge waits for them.
+ */
+struct bitcask_pin {
+    unsigned shard;
+    unsigned phase;
+};
+
+/* With the shard's read lock held. */
+struct bitcask_pin bitcask_keydir_pin(struct bitcask_keydir *keydir, unsigned shard);
+void bitcask_keydir_unpin(struct bitcask_keydir *keydir, struct bitcask_pin pin);
+
+/*
+ * How often places have been taken from under those who remember them without a pin:
+ * they look again if this has changed. Read with a shard's read lock held.
+ */
+uint64_t bitcask_keydir_generation(struct bitcask_keydir *keydir);
+
+/*
+ * Nobody will find the old places any more: begin a new generation, and after it wait,
+ * with @pause between looks, for all who have pinned or locked something before it.
+ */
+void bitcask_keydir_wait_readers(struct bitcask_keydir *keydir,
+                                 void (*pause)(void *context), void *context);
+
+/*
+ * MERGING. Keys in groups, so that their cache misses overlap and locks are shared. The
+ * keys of a call belong to one shard.
+ */
+struct bitcask_merge_item {
+    struct bitcask_slice key;
+    uint64_t hash;
+    uint64_t sequence;          /* of the record that lies at the place */
+    struct bitcask_place place; /* for repoint: where it lies now */
+
+    /* Set by look. */
+    bool current;    /* the key is there, by this record */
+    uint64_t newest; /* the sequence by which it is there, 0 if it is not */
+
+    /* Set by repoint, if it was still by this record: where it was. */
+    bool moved;
+    struct bitcask_place before;
+};
+
+/* Which of @items the keydir still points to. */
+void bitcask_keydir_look(struct bitcask_keydir *keydir, unsigned shard,
+                         struct bitcask_merge_item *const *items, size_t count);
+
+/* Let those that it still points to be found at item->place. */
+void bitcask_keydir_repoint(struct bitcask_keydir *keydir, unsigned shard,
+                            struct bitcask_merge_item *const *items, size_t count);
+
+/*
+ * Forget the key of @item if it is still there by this record, which has expired; if it
+ * was, item->moved.
+ */
+void bitcask_keydir_expire(struct bitcask_keydir *keydir,
+                           struct bitcask_merge_item *item);
+
+/* Come back when all who hold a writer mutex now have given it up. */
+void bitcask_keydir_wait_writers(struct bitcask_keydir *keydir);
+
+/*
  * WRITING. All of these between write_lock and write_unlock of the key's shard. Who
  * locks several shards does so in rising order.
  */

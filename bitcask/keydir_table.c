@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "bitcask/keydir.h"
+#include "bitcask/keydir_inside.h"
 
-#include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-#include "bitcask/slab.h"
 #include "bitcask/status.h"
 
-/*
- * uthash, told not to exit() when memory is short, to begin a table with as many
- * buckets as the shard wants, and to take them from where huge pages are. The macros
- * name variables of the function around them.
- */
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(element) (added = false)
-#define uthash_malloc(size) allocate_table(shard, size)
-#define uthash_free(memory, size) free_table(shard, memory)
-#include <uthash.h>
-#undef HASH_INITIAL_NUM_BUCKETS
-#undef HASH_INITIAL_NUM_BUCKETS_LOG2
-#define HASH_INITIAL_NUM_BUCKETS (1U << bucket_bits)
-#define HASH_INITIAL_NUM_BUCKETS_LOG2 bucket_bits
-
 enum {
-    CACHE_LINE_SIZE = 64,
     KEY_SIZE_GUESS = 112, /* bytes for a key of 16, its bucket included */
     BUCKET_BITS_MIN = 3,
     BUCKET_BITS_MAX = 18, /* to begin with: for 100 million keys, in 1 GiB */
@@ -34,49 +15,11 @@ enum {
     WALK_BUCKET_COUNT = 64,
 };
 
-/* In memory only: reserved for a key whose record is not appended yet. */
-#define PLACE_RESERVED 4u
-#define FLAG_BITS 3
-
-static_assert(FLAG_BITS + BITCASK_PLACE_SEGMENT_BITS + BITCASK_PLACE_OFFSET_BITS == 64,
-              "flags, segment and offset share 64 bits");
-
-/*
- * What a look-up touches (the end of the hash handle, the place, a short key) lies
- * together in 64 bytes. A 16-byte key makes 92 bytes, 96 in the slab.
- */
-struct bitcask_keydir_entry {
-    UT_hash_handle hh;
-    uint64_t sequence;
-    uint64_t location; /* flags, segment, offset: from the low bits up */
-    uint32_t value_size;
-    uint8_t key[];
-};
-
-struct shard {
-    /*
-     * The reader's cache line. The head of the table is an entry that is never found
-     * and never deleted: uthash frees a table with its last entry, and would make it
-     * again at its first size.
-     */
-    _Alignas(CACHE_LINE_SIZE) pthread_rwlock_t lock;
-    struct bitcask_keydir_entry *table;
-
-    _Alignas(CACHE_LINE_SIZE) pthread_mutex_t writer;
-    uint64_t live_count;
-    bool has_long_entries; /* too long for the slab */
-    void *first_buckets;
-    struct bitcask_slab slab;
-    struct bitcask_keydir_entry **tombstones; /* while loading */
-    size_t tombstone_count;
-    size_t tombstone_capacity;
-};
-
 /*
  * The first buckets of a shard come from the source, those of a table that has grown
  * from malloc: what the source gives out is not given back before the end.
  */
-static void *allocate_table(struct shard *shard, size_t size)
+static void *allocate_table(struct bitcask_shard *shard, size_t size)
 {
     if (shard->first_buckets != NULL || size == sizeof(UT_hash_table))
         return malloc(size);
@@ -84,49 +27,10 @@ static void *allocate_table(struct shard *shard, size_t size)
     return shard->first_buckets;
 }
 
-static void free_table(struct shard *shard, void *memory)
+static void free_table(struct bitcask_shard *shard, void *memory)
 {
     if (memory != shard->first_buckets)
         free(memory);
-}
-
-struct bitcask_keydir {
-    struct shard shards[BITCASK_KEYDIR_SHARD_COUNT];
-    struct bitcask_slab_source source;
-    uint64_t seed;
-};
-
-static uint64_t pack_location(const struct bitcask_place *place)
-{
-    assert(place->segment < 1u << BITCASK_PLACE_SEGMENT_BITS);
-    assert(place->offset < (uint64_t)1 << BITCASK_PLACE_OFFSET_BITS);
-
-    return place->offset << (FLAG_BITS + BITCASK_PLACE_SEGMENT_BITS) |
-           (uint64_t)place->segment << FLAG_BITS | place->flags;
-}
-
-static void store_place(struct bitcask_keydir_entry *entry,
-                        const struct bitcask_place *place)
-{
-    entry->sequence = place->sequence;
-    entry->location = pack_location(place);
-    entry->value_size = place->value_size;
-}
-
-static void load_place(const struct bitcask_keydir_entry *entry,
-                       struct bitcask_place *place)
-{
-    place->sequence = entry->sequence;
-    place->offset = entry->location >> (FLAG_BITS + BITCASK_PLACE_SEGMENT_BITS);
-    place->segment = (uint32_t)(entry->location >> FLAG_BITS) &
-                     ((1u << BITCASK_PLACE_SEGMENT_BITS) - 1);
-    place->value_size = entry->value_size;
-    place->flags = (unsigned)entry->location & ((1u << FLAG_BITS) - 1);
-}
-
-static bool is_live(const struct bitcask_keydir_entry *entry)
-{
-    return (entry->location & (PLACE_RESERVED | BITCASK_PLACE_TOMBSTONE)) == 0;
 }
 
 static size_t entry_size(size_t key_size)
@@ -146,19 +50,8 @@ uint64_t bitcask_keydir_hash(const struct bitcask_keydir *keydir,
     return XXH3_64bits_withSeed(key.data, key.size, keydir->seed);
 }
 
-static struct shard *shard_of(struct bitcask_keydir *keydir, uint64_t hash)
-{
-    return &keydir->shards[bitcask_keydir_shard(hash)];
-}
-
-/* uthash takes 32 bits; the shard took the top ones of the other half. */
-static unsigned table_hash(uint64_t hash)
-{
-    return (unsigned)(uint32_t)hash;
-}
-
-static struct bitcask_keydir_entry *find(struct shard *shard, uint64_t hash,
-                                         struct bitcask_slice key)
+struct bitcask_keydir_entry *bitcask_shard_find(struct bitcask_shard *shard,
+                                                uint64_t hash, struct bitcask_slice key)
 {
     struct bitcask_keydir_entry *entry;
 
@@ -167,8 +60,8 @@ static struct bitcask_keydir_entry *find(struct shard *shard, uint64_t hash,
 }
 
 /* False: no memory, and nothing has changed. */
-static bool add(struct shard *shard, struct bitcask_keydir_entry *entry, unsigned hash,
-                unsigned bucket_bits)
+static bool add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry,
+                unsigned hash, unsigned bucket_bits)
 {
     bool added = true;
     size_t key_size = entry->hh.keylen;
@@ -177,9 +70,8 @@ static bool add(struct shard *shard, struct bitcask_keydir_entry *entry, unsigne
     return added;
 }
 
-/* A new entry for @key, not in the table yet, seen by nobody. */
-static struct bitcask_keydir_entry *allocate_entry(struct shard *shard,
-                                                   struct bitcask_slice key)
+struct bitcask_keydir_entry *bitcask_shard_allocate(struct bitcask_shard *shard,
+                                                    struct bitcask_slice key)
 {
     struct bitcask_keydir_entry *entry =
         bitcask_slab_allocate(&shard->slab, entry_size(key.size));
@@ -197,9 +89,24 @@ static struct bitcask_keydir_entry *allocate_entry(struct shard *shard,
     return entry;
 }
 
-static void free_entry(struct shard *shard, struct bitcask_keydir_entry *entry)
+static void free_entry(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry)
 {
     bitcask_slab_free(&shard->slab, entry, entry_size(entry->hh.keylen));
+}
+
+bool bitcask_shard_add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry,
+                       uint64_t hash)
+{
+    if (add(shard, entry, table_hash(hash), BUCKET_BITS_MIN))
+        return true;
+    free_entry(shard, entry);
+    return false;
+}
+
+void bitcask_shard_delete(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry)
+{
+    HASH_DELETE(hh, shard->table, entry);
+    free_entry(shard, entry);
 }
 
 /* The smallest number of buckets that keeps chains below one and a half on average. */
@@ -213,8 +120,8 @@ static unsigned bucket_bits_for(uint64_t expected_keys)
     return bits;
 }
 
-static enum bitcask_status init_shard(struct bitcask_keydir *keydir, struct shard *shard,
-                                      unsigned bucket_bits)
+static enum bitcask_status init_shard(struct bitcask_keydir *keydir,
+                                      struct bitcask_shard *shard, unsigned bucket_bits)
 {
     const struct bitcask_slice no_key = { NULL, 0 };
     struct bitcask_keydir_entry *sentinel;
@@ -226,7 +133,7 @@ static enum bitcask_status init_shard(struct bitcask_keydir *keydir, struct shar
         return bitcask_fail_memory(sizeof shard->writer);
     }
     shard->slab.source = &keydir->source;
-    sentinel = allocate_entry(shard, no_key);
+    sentinel = bitcask_shard_allocate(shard, no_key);
     if (sentinel == NULL || !add(shard, sentinel, 0, bucket_bits)) {
         (void)pthread_mutex_destroy(&shard->writer);
         (void)pthread_rwlock_destroy(&shard->lock);
@@ -236,7 +143,7 @@ static enum bitcask_status init_shard(struct bitcask_keydir *keydir, struct shar
 }
 
 /* Walking all entries takes a second at ten million: only where it must be. */
-static void free_long_entries(struct shard *shard)
+static void free_long_entries(struct bitcask_shard *shard)
 {
     struct bitcask_keydir_entry *entry = shard->table;
 
@@ -249,7 +156,7 @@ static void free_long_entries(struct shard *shard)
     }
 }
 
-static void release_shard(struct shard *shard)
+static void release_shard(struct bitcask_shard *shard)
 {
     UT_hash_table *table = shard->table->hh.tbl;
 
@@ -260,7 +167,7 @@ static void release_shard(struct shard *shard)
     free(table);
 }
 
-static void destroy_locks(struct shard *shard)
+static void destroy_locks(struct bitcask_shard *shard)
 {
     (void)pthread_mutex_destroy(&shard->writer);
     (void)pthread_rwlock_destroy(&shard->lock);
@@ -353,7 +260,8 @@ void bitcask_keydir_read_unlock(struct bitcask_keydir *keydir, unsigned shard)
 bool bitcask_keydir_find(struct bitcask_keydir *keydir, uint64_t hash,
                          struct bitcask_slice key, struct bitcask_place *place)
 {
-    struct bitcask_keydir_entry *entry = find(shard_of(keydir, hash), hash, key);
+    struct bitcask_keydir_entry *entry =
+        bitcask_shard_find(shard_of(keydir, hash), hash, key);
 
     if (entry == NULL || !is_live(entry))
         return false;
@@ -371,16 +279,6 @@ void bitcask_keydir_write_unlock(struct bitcask_keydir *keydir, unsigned shard)
     (void)pthread_mutex_unlock(&keydir->shards[shard].writer);
 }
 
-static void lock_for_change(struct shard *shard)
-{
-    (void)pthread_rwlock_wrlock(&shard->lock);
-}
-
-static void unlock_after_change(struct shard *shard)
-{
-    (void)pthread_rwlock_unlock(&shard->lock);
-}
-
 /*
  * The writer mutex keeps all other writers of the shard away, so looking needs no
  * lock; readers only ever look too.
@@ -390,8 +288,8 @@ enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64
                                            struct bitcask_keydir_entry **out,
                                            struct bitcask_place *place)
 {
-    struct shard *shard = shard_of(keydir, hash);
-    struct bitcask_keydir_entry *entry = find(shard, hash, key);
+    struct bitcask_shard *shard = shard_of(keydir, hash);
+    struct bitcask_keydir_entry *entry = bitcask_shard_find(shard, hash, key);
     bool added;
 
     *out = entry;
@@ -402,16 +300,14 @@ enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64
     if (entry != NULL || !create)
         return BITCASK_NOT_FOUND;
 
-    entry = allocate_entry(shard, key);
+    entry = bitcask_shard_allocate(shard, key);
     if (entry == NULL)
         return bitcask_fail_memory(entry_size(key.size));
     lock_for_change(shard);
-    added = add(shard, entry, table_hash(hash), BUCKET_BITS_MIN);
+    added = bitcask_shard_add(shard, entry, hash);
     unlock_after_change(shard);
-    if (!added) {
-        free_entry(shard, entry);
+    if (!added)
         return bitcask_fail(BITCASK_NO_MEMORY, "out of memory: the keydir cannot grow");
-    }
     *out = entry;
     return BITCASK_NOT_FOUND;
 }
@@ -420,7 +316,7 @@ void bitcask_keydir_set(struct bitcask_keydir *keydir, unsigned shard_index,
                         struct bitcask_keydir_entry *entry,
                         const struct bitcask_place *place)
 {
-    struct shard *shard = &keydir->shards[shard_index];
+    struct bitcask_shard *shard = &keydir->shards[shard_index];
 
     lock_for_change(shard);
     if (!is_live(entry))
@@ -432,20 +328,19 @@ void bitcask_keydir_set(struct bitcask_keydir *keydir, unsigned shard_index,
 void bitcask_keydir_remove(struct bitcask_keydir *keydir, unsigned shard_index,
                            struct bitcask_keydir_entry *entry)
 {
-    struct shard *shard = &keydir->shards[shard_index];
+    struct bitcask_shard *shard = &keydir->shards[shard_index];
 
     lock_for_change(shard);
     if (is_live(entry))
         shard->live_count--;
-    HASH_DELETE(hh, shard->table, entry);
+    bitcask_shard_delete(shard, entry);
     unlock_after_change(shard);
-    free_entry(shard, entry);
 }
 
 void bitcask_keydir_hide(struct bitcask_keydir *keydir, unsigned shard_index,
                          struct bitcask_keydir_entry *entry)
 {
-    struct shard *shard = &keydir->shards[shard_index];
+    struct bitcask_shard *shard = &keydir->shards[shard_index];
 
     lock_for_change(shard);
     if (is_live(entry))
@@ -459,144 +354,6 @@ void bitcask_keydir_cancel(struct bitcask_keydir *keydir, unsigned shard_index,
 {
     if (!is_live(entry))
         bitcask_keydir_remove(keydir, shard_index, entry);
-}
-
-static enum bitcask_status remember_tombstone(struct shard *shard,
-                                              struct bitcask_keydir_entry *entry)
-{
-    if (shard->tombstone_count == shard->tombstone_capacity) {
-        size_t capacity =
-            shard->tombstone_capacity > 0 ? 2 * shard->tombstone_capacity : 16;
-        struct bitcask_keydir_entry **grown =
-            realloc(shard->tombstones, capacity * sizeof(struct bitcask_keydir_entry *));
-
-        if (grown == NULL)
-            return bitcask_fail_memory(capacity * sizeof(struct bitcask_keydir_entry *));
-        shard->tombstones = grown;
-        shard->tombstone_capacity = capacity;
-    }
-    shard->tombstones[shard->tombstone_count++] = entry;
-    return BITCASK_OK;
-}
-
-static enum bitcask_status load_item(struct shard *shard, struct bitcask_load_item *item)
-{
-    struct bitcask_keydir_entry *entry = find(shard, item->hash, item->key);
-    bool deletes = (item->place.flags & BITCASK_PLACE_TOMBSTONE) != 0;
-
-    item->displaces = false;
-    if (entry == NULL) {
-        entry = allocate_entry(shard, item->key);
-        if (entry == NULL)
-            return bitcask_fail_memory(entry_size(item->key.size));
-        if (!add(shard, entry, table_hash(item->hash), BUCKET_BITS_MIN)) {
-            free_entry(shard, entry);
-            return bitcask_fail(BITCASK_NO_MEMORY,
-                                "out of memory: the keydir cannot grow");
-        }
-    } else if (entry->sequence >= item->place.sequence) {
-        item->displaces = !deletes;
-        item->displaced = item->place;
-        return BITCASK_OK;
-    } else if (is_live(entry)) {
-        item->displaces = true;
-        load_place(entry, &item->displaced);
-    }
-
-    if (deletes && (entry->location & BITCASK_PLACE_TOMBSTONE) == 0) {
-        enum bitcask_status status = remember_tombstone(shard, entry);
-
-        if (status != BITCASK_OK)
-            return status;
-    }
-    if (is_live(entry))
-        shard->live_count--;
-    store_place(entry, &item->place);
-    if (is_live(entry))
-        shard->live_count++;
-    return BITCASK_OK;
-}
-
-static const UT_hash_bucket *bucket_of(struct bitcask_keydir *keydir, uint64_t hash)
-{
-    const UT_hash_table *table = shard_of(keydir, hash)->table->hh.tbl;
-
-    return &table->buckets[table_hash(hash) & (table->num_buckets - 1)];
-}
-
-/*
- * First ask for the memory of all items to be brought near, so that their misses
- * overlap: the bucket, where a new entry would lie, and the last one added, whose link
- * will change; then the first entry in the bucket. (In a function of its own, which
- * has no effect that the compiler knows of, this would all be removed.)
- */
-enum bitcask_status bitcask_keydir_load(struct bitcask_keydir *keydir,
-                                        struct bitcask_load_item *items, size_t count)
-{
-    enum bitcask_status status = BITCASK_OK;
-
-    assert(count <= BITCASK_LOAD_ITEMS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const struct shard *shard = shard_of(keydir, items[i].hash);
-
-        __builtin_prefetch(bucket_of(keydir, items[i].hash), 1);
-        __builtin_prefetch(shard->slab.chunk, 1);
-        __builtin_prefetch(shard->slab.chunk + CACHE_LINE_SIZE, 1);
-        __builtin_prefetch(shard->table->hh.tbl->tail, 1);
-    }
-    for (size_t i = 0; i < count; i++) {
-        const UT_hash_bucket *bucket = bucket_of(keydir, items[i].hash);
-
-        if (bucket->hh_head != NULL)
-            __builtin_prefetch(&bucket->hh_head->hh_next, 1);
-    }
-    for (size_t i = 0; i < count && status == BITCASK_OK; i++)
-        status = load_item(shard_of(keydir, items[i].hash), &items[i]);
-    return status;
-}
-
-static int compare_addresses(const void *left, const void *right)
-{
-    uintptr_t a = (uintptr_t) * (struct bitcask_keydir_entry *const *)left;
-    uintptr_t b = (uintptr_t) * (struct bitcask_keydir_entry *const *)right;
-
-    return a < b ? -1 : a > b;
-}
-
-/* An entry is remembered twice if the key was put and deleted again between. */
-static void drop_shard_tombstones(struct shard *shard)
-{
-    struct bitcask_keydir_entry *before = NULL;
-
-    qsort(shard->tombstones, shard->tombstone_count, sizeof *shard->tombstones,
-          compare_addresses);
-    for (size_t i = 0; i < shard->tombstone_count; i++) {
-        struct bitcask_keydir_entry *entry = shard->tombstones[i];
-
-        if (entry == before)
-            continue;
-        before = entry;
-        if ((entry->location & BITCASK_PLACE_TOMBSTONE) != 0) {
-            HASH_DELETE(hh, shard->table, entry);
-            free_entry(shard, entry);
-        }
-    }
-    free(shard->tombstones);
-    shard->tombstones = NULL;
-    shard->tombstone_count = 0;
-    shard->tombstone_capacity = 0;
-}
-
-void bitcask_keydir_drop_tombstones(struct bitcask_keydir *keydir)
-{
-    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++) {
-        struct shard *shard = &keydir->shards[i];
-
-        lock_for_change(shard);
-        if (shard->tombstone_count > 0)
-            drop_shard_tombstones(shard);
-        unlock_after_change(shard);
-    }
 }
 
 /* Add one to the number whose bits, read from the other end, are those of @bucket. */
@@ -637,7 +394,7 @@ enum bitcask_status bitcask_keydir_walk(struct bitcask_keydir *keydir,
 {
     struct bitcask_keydir_cursor next = *cursor;
     enum bitcask_status status = BITCASK_OK;
-    struct shard *shard;
+    struct bitcask_shard *shard;
     const UT_hash_table *table;
 
     if (cursor->shard == BITCASK_KEYDIR_SHARD_COUNT)

@@ -111,7 +111,7 @@ enum bitcask_status bitcask_load_record(struct bitcask_loader *loader,
     };
 
     if (loader->part == 0)
-        bitcask_segment_count_record(segment, record->kind, record->sequence);
+        bitcask_segment_count_record(segment, record, record->sequence);
     return is_mine(loader, item.hash) ? load_items(loader, segment, &item, 1)
                                       : BITCASK_OK;
 }
@@ -155,19 +155,38 @@ static enum bitcask_status load_some(struct bitcask_loader *loader,
     return status;
 }
 
+/* Note the records that delete, now or one day, among @entries. */
+static uint64_t count_tombstones(struct bitcask_segment *segment,
+                                 const struct bitcask_hint_entry *entries, size_t count)
+{
+    uint64_t size = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].kind == BITCASK_RECORD_TOMBSTONE)
+            size += BITCASK_RECORD_HEADER_SIZE + entries[i].key.size;
+        if ((entries[i].flags & BITCASK_RECORD_EXPIRES) != 0)
+            atomic_store(&segment->expires, true);
+    }
+    return size;
+}
+
 static enum bitcask_status load_entries(struct bitcask_loader *loader,
                                         struct bitcask_segment *segment,
-                                        struct bitcask_hint *hint)
+                                        struct bitcask_hint *hint,
+                                        uint64_t *tombstone_size)
 {
     struct bitcask_hint_entry entries[TAKE_COUNT];
     size_t count;
     enum bitcask_status status;
 
+    *tombstone_size = 0;
     while ((status = bitcask_hint_take(hint, entries, TAKE_COUNT, &count)) ==
            BITCASK_OK) {
         status = load_some(loader, segment, entries, count);
         if (status != BITCASK_OK)
             return status;
+        if (loader->part == 0)
+            *tombstone_size += count_tombstones(segment, entries, count);
     }
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
 }
@@ -195,6 +214,7 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
 {
     struct bitcask *cask = loader->cask;
     struct bitcask_hint hint;
+    uint64_t tombstone_size = 0;
     enum bitcask_status status;
 
     *covered = 0;
@@ -206,7 +226,7 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
 
     *hinted = hint.trailer.data_size;
     if (on_terms(&hint.trailer, terms)) {
-        status = load_entries(loader, segment, &hint);
+        status = load_entries(loader, segment, &hint, &tombstone_size);
         *covered = hint.trailer.data_size;
     }
     bitcask_hint_close(&hint);
@@ -220,6 +240,7 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
     segment->hint_size = hint.trailer.data_size;
     atomic_store(&segment->record_count, hint.trailer.entry_count);
     atomic_store(&segment->tombstone_count, hint.trailer.tombstone_count);
+    atomic_store(&segment->tombstone_size, tombstone_size);
     atomic_store(&segment->first_sequence, hint.trailer.first_sequence);
     atomic_store(&segment->last_sequence, hint.trailer.last_sequence);
     atomic_fetch_add(&cask->hint_count, 1);
@@ -454,6 +475,8 @@ static enum bitcask_status open_all(struct load *load,
                                       BITCASK_NO_FILE, segment);
         if (status == BITCASK_OK)
             status = open_sealed(load->cask, line, *segment);
+        if (status == BITCASK_OK)
+            (*segment)->purged_sequence = line->purged_sequence;
         load->lines[load->count++] = line;
     }
     return status;

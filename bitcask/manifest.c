@@ -13,7 +13,7 @@
 
 enum {
     MANIFEST_VERSION = 1,
-    LINE_SIZE = 160,
+    LINE_SIZE = 192,
     CHECK_LINE_SIZE = sizeof "check 01234567\n" - 1,
 };
 
@@ -21,9 +21,9 @@ enum {
 #define MANIFEST_SIZE_MAX ((uint64_t)1 << 30)
 
 static const char *const state_words[] = {
-    [BITCASK_MANIFEST_SEALED] = "sealed",
-    [BITCASK_MANIFEST_OPEN] = "open",
-    [BITCASK_MANIFEST_PREPARED] = "prepared",
+    [BITCASK_MANIFEST_SEALED] = "sealed",     [BITCASK_MANIFEST_OPEN] = "open",
+    [BITCASK_MANIFEST_PREPARED] = "prepared", [BITCASK_MANIFEST_DRAFT] = "draft",
+    [BITCASK_MANIFEST_RETIRED] = "retired",
 };
 
 void bitcask_manifest_init(struct bitcask_manifest *manifest)
@@ -71,15 +71,22 @@ static void format_segment(const struct bitcask_manifest_segment *segment,
 
     switch (segment->state) {
     case BITCASK_MANIFEST_SEALED:
-        (void)snprintf(rest, room,
-                       " size %" PRIu64 " sequences %" PRIu64 " %" PRIu64 "\n",
+        (void)snprintf(rest, room, " size %" PRIu64 " sequences %" PRIu64 " %" PRIu64,
                        segment->size, segment->first_sequence, segment->last_sequence);
+        length = (int)strlen(line);
+        if (segment->purged_sequence != 0)
+            (void)snprintf(line + length, LINE_SIZE - (size_t)length,
+                           " purged %" PRIu64 "\n", segment->purged_sequence);
+        else
+            (void)snprintf(line + length, LINE_SIZE - (size_t)length, "\n");
         break;
     case BITCASK_MANIFEST_OPEN:
         (void)snprintf(rest, room, " size %" PRIu64 " last %" PRIu64 "\n", segment->size,
                        segment->last_sequence);
         break;
     case BITCASK_MANIFEST_PREPARED:
+    case BITCASK_MANIFEST_DRAFT:
+    case BITCASK_MANIFEST_RETIRED:
         (void)snprintf(rest, room, "\n");
         break;
     }
@@ -176,18 +183,29 @@ static bool take_field(struct cursor *cursor, const char *word, uint64_t *number
            take_word(cursor, "\n");
 }
 
+static bool take_state(struct cursor *cursor, enum bitcask_manifest_state *state)
+{
+    for (size_t i = 0; i < sizeof state_words / sizeof *state_words; i++) {
+        if (take_word(cursor, state_words[i])) {
+            *state = (enum bitcask_manifest_state)i;
+            return take_word(cursor, " ");
+        }
+    }
+    return false;
+}
+
+static bool take_purged(struct cursor *cursor, uint64_t *sequence)
+{
+    if (!take_word(cursor, " purged "))
+        return true; /* most have none */
+    return take_number(cursor, sequence) && *sequence != 0;
+}
+
 static bool take_segment(struct cursor *cursor, struct bitcask_manifest_segment *segment)
 {
     memset(segment, 0, sizeof *segment);
-    if (take_word(cursor, "sealed "))
-        segment->state = BITCASK_MANIFEST_SEALED;
-    else if (take_word(cursor, "open "))
-        segment->state = BITCASK_MANIFEST_OPEN;
-    else if (take_word(cursor, "prepared "))
-        segment->state = BITCASK_MANIFEST_PREPARED;
-    else
+    if (!take_state(cursor, &segment->state))
         return false;
-
     if (!take_number(cursor, &segment->id) || !take_word(cursor, " salt ") ||
         !take_hexadecimal(cursor, 16, &segment->salt))
         return false;
@@ -197,13 +215,17 @@ static bool take_segment(struct cursor *cursor, struct bitcask_manifest_segment 
         return take_word(cursor, " size ") && take_number(cursor, &segment->size) &&
                take_word(cursor, " sequences ") &&
                take_number(cursor, &segment->first_sequence) && take_word(cursor, " ") &&
-               take_number(cursor, &segment->last_sequence) && take_word(cursor, "\n") &&
+               take_number(cursor, &segment->last_sequence) &&
+               take_purged(cursor, &segment->purged_sequence) &&
+               take_word(cursor, "\n") &&
                segment->first_sequence <= segment->last_sequence;
     case BITCASK_MANIFEST_OPEN:
         return take_word(cursor, " size ") && take_number(cursor, &segment->size) &&
                take_word(cursor, " last ") &&
                take_number(cursor, &segment->last_sequence) && take_word(cursor, "\n");
     case BITCASK_MANIFEST_PREPARED:
+    case BITCASK_MANIFEST_DRAFT:
+    case BITCASK_MANIFEST_RETIRED:
         break;
     }
     return take_word(cursor, "\n");

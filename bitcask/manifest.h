@@ -5,12 +5,15 @@
  *
  *     bitcask manifest 1
  *     features 0
- *     next 6
+ *     next 7
  *     sequence 465210
  *     keys 100000
  *     sealed 1 salt 0123456789abcdef size 67108800 sequences 1 465210
+ *     sealed 2 salt 89abcdef01234567 size 33554400 sequences 3 199999 purged 465210
+ *     retired 3 salt 4567012389abcdef
  *     open 4 salt 00112233445566aa size 12345 last 465999
  *     prepared 5 salt aabbccddeeff0011
+ *     draft 6 salt 7766554433221100
  *     check 89abcdef
  *
  *     next      the smallest id that was never given out; ids are never used twice
@@ -18,9 +21,16 @@
  *               segment goes on behind it
  *     keys      how many were live when this was written; sizes the keydir, no more
  *     sealed    never written again; exactly this size; its range of sequences
+ *     purged    of what a merge has written: it holds no value that the record of this
+ *               sequence, or one before it, had overwritten or deleted. A tombstone up
+ *               to it has nothing to say to this file
  *     open      may have grown since; size bytes up to sequence last were synced
  *     prepared  an id given out for a segment that may or may not have been begun
  *               since. Open and prepared segments are filled in order of id.
+ *     draft     an id given out to a merge: its file, if there is one, is no part of the
+ *               cask yet
+ *     retired   its file, if it is still there, is no part of the cask any more: a merge
+ *               has replaced it. Who writes the cask removes files of both kinds
  *     check     CRC-32 of every byte before this line
  *
  * Segments stand in order of id. Knows no data file and no hint.
@@ -34,16 +44,25 @@
 enum bitcask_manifest_state {
     BITCASK_MANIFEST_SEALED,
     BITCASK_MANIFEST_OPEN,
-    BITCASK_MANIFEST_PREPARED
+    BITCASK_MANIFEST_PREPARED,
+    BITCASK_MANIFEST_DRAFT,
+    BITCASK_MANIFEST_RETIRED
 };
+
+/* A segment that is listed, but its file, if there is one, is no part of the cask. */
+static inline bool bitcask_manifest_is_outside(enum bitcask_manifest_state state)
+{
+    return state == BITCASK_MANIFEST_DRAFT || state == BITCASK_MANIFEST_RETIRED;
+}
 
 struct bitcask_manifest_segment {
     enum bitcask_manifest_state state;
     uint64_t id;
     uint64_t salt;
-    uint64_t size;           /* 0 if prepared */
-    uint64_t first_sequence; /* sealed only; 0 if it has no record */
-    uint64_t last_sequence;  /* 0 if prepared */
+    uint64_t size;            /* sealed and open */
+    uint64_t first_sequence;  /* sealed only; 0 if it has no record */
+    uint64_t last_sequence;   /* sealed and open */
+    uint64_t purged_sequence; /* sealed by a merge only, else 0 */
 };
 
 struct bitcask_manifest {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bitcask/directory.h"
+#include "bitcask/merge.h"
 #include "bitcask/status.h"
 
 enum {
@@ -20,9 +21,12 @@ enum {
     READ_RETRY_MS = 2,
     /* A guess, for sizing the keydir when nothing better is known. */
     RECORD_SIZE_GUESS = 100,
+    MERGE_DEAD_PERCENT_DEFAULT = 50,
 };
 
 #define FILE_SIZE_DEFAULT ((uint64_t)64 << 20)
+#define MERGE_TRIGGER_DEFAULT ((uint64_t)5 << 20)
+#define MERGE_RATE_DEFAULT ((uint64_t)32 << 20)
 #define FILE_SIZE_MAX ((uint64_t)256 << 30)
 static_assert(FILE_SIZE_MAX + ((uint64_t)4 << 30) < (uint64_t)1
                                                         << BITCASK_PLACE_OFFSET_BITS,
@@ -45,7 +49,7 @@ static size_t default_threads(const struct bitcask_options *options)
 
 static bool reserved_is_zero(const struct bitcask_options *options)
 {
-    bool zero = options->reserved_number == 0;
+    bool zero = true;
 
     for (size_t i = 0; i < sizeof options->reserved_flags; i++)
         zero = zero && !options->reserved_flags[i];
@@ -79,12 +83,24 @@ static enum bitcask_status take_options(struct bitcask_options *options,
                             ", which is not from 4 KiB to 256 GiB",
                             options->file_size_max);
 
+    if (options->merge_dead_percent > 100)
+        return bitcask_fail(BITCASK_MISUSE,
+                            "options.merge_dead_percent is %" PRIu32
+                            ", which is not from 1 to 100",
+                            options->merge_dead_percent);
+
     if (options->sync == BITCASK_SYNC_DEFAULT)
         options->sync = BITCASK_SYNC_INTERVAL;
     if (options->sync_interval_ms == 0)
         options->sync_interval_ms = SYNC_INTERVAL_DEFAULT_MS;
     if (options->file_size_max == 0)
         options->file_size_max = FILE_SIZE_DEFAULT;
+    if (options->merge_dead_percent == 0)
+        options->merge_dead_percent = MERGE_DEAD_PERCENT_DEFAULT;
+    if (options->merge_trigger_size == 0)
+        options->merge_trigger_size = MERGE_TRIGGER_DEFAULT;
+    if (options->merge_rate == 0)
+        options->merge_rate = MERGE_RATE_DEFAULT;
     if (options->threads == 0)
         options->threads = (uint32_t)default_threads(options);
     return BITCASK_OK;
@@ -123,6 +139,27 @@ static enum bitcask_status read_manifest(struct bitcask *cask,
     return status;
 }
 
+/* Files that are no part of the cask, for who writes to remove. */
+static enum bitcask_status note_outside(const struct bitcask_manifest *manifest,
+                                        struct bitcask_commit_start *start)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < manifest->segment_count; i++)
+        count += bitcask_manifest_is_outside(manifest->segments[i].state);
+    if (count == 0)
+        return BITCASK_OK;
+    start->had_outside = true;
+    start->outside = malloc(count * sizeof *start->outside);
+    if (start->outside == NULL)
+        return bitcask_fail_memory(count * sizeof *start->outside);
+    for (size_t i = 0; i < manifest->segment_count; i++) {
+        if (bitcask_manifest_is_outside(manifest->segments[i].state))
+            start->outside[start->outside_count++] = manifest->segments[i];
+    }
+    return BITCASK_OK;
+}
+
 /* Everything from the MANIFEST to a full keydir. */
 static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *listing,
                                 struct bitcask_commit_start *start, bool *mended)
@@ -141,9 +178,11 @@ static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *li
         bitcask_fail_errno(status, "get random bytes for a seed");
         goto out;
     }
-    bitcask_segments_init(&cask->segments, cask->io, cask->directory,
-                          !cask->options.no_mapping);
-    status = bitcask_keydir_create(&cask->keydir, guess_key_count(cask, &manifest), seed);
+    status = bitcask_segments_init(&cask->segments, cask->io, cask->directory,
+                                   !cask->options.no_mapping);
+    if (status == BITCASK_OK)
+        status =
+            bitcask_keydir_create(&cask->keydir, guess_key_count(cask, &manifest), seed);
     if (status == BITCASK_OK)
         status = bitcask_load_sealed(cask, &manifest);
     if (status == BITCASK_OK)
@@ -151,6 +190,8 @@ static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *li
     if (status == BITCASK_OK) {
         bitcask_keydir_drop_tombstones(cask->keydir);
         cask->last_sequence = start->last_sequence;
+        if (!cask->options.read_only)
+            status = note_outside(&manifest, start);
     }
 
 out:
@@ -219,6 +260,18 @@ static void on_sealed(struct bitcask_segment *segment, void *context)
     bitcask_background_hint(&cask->background, segment);
 }
 
+static void on_grown(void *context)
+{
+    struct bitcask *cask = context;
+
+    bitcask_background_grown(&cask->background);
+}
+
+static enum bitcask_status on_merge(void *context)
+{
+    return bitcask_merge_by_itself(context);
+}
+
 static uint64_t on_key_count(void *context)
 {
     struct bitcask *cask = context;
@@ -234,7 +287,7 @@ static void hint_what_has_none(struct bitcask *cask)
     for (uint32_t i = 0; i < count; i++) {
         struct bitcask_segment *segment = bitcask_segments_get(&cask->segments, i);
 
-        if (atomic_load(&segment->sealed) &&
+        if (segment != NULL && atomic_load(&segment->sealed) &&
             segment->hint_size < atomic_load(&segment->data_size))
             bitcask_background_hint(&cask->background, segment);
     }
@@ -248,14 +301,30 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
         .unsynced = on_unsynced,
         .sealed = on_sealed,
         .key_count = on_key_count,
+        .grown = on_grown,
         .context = cask,
     };
-    uint64_t interval_ms =
-        cask->options.sync == BITCASK_SYNC_INTERVAL ? cask->options.sync_interval_ms : 0;
+    struct bitcask_background_work work = {
+        .commit = &cask->commit,
+        .segments = &cask->segments,
+        .interval_ms = cask->options.sync == BITCASK_SYNC_INTERVAL
+                           ? cask->options.sync_interval_ms
+                           : 0,
+        .merge = cask->options.merge_auto_off ? NULL : on_merge,
+        .context = cask,
+    };
     enum bitcask_status status;
 
     status = bitcask_commit_init(&cask->commit, &cask->segments, start, &listener,
-                                 cask->options.file_size_max);
+                                 cask->options.file_size_max,
+                                 cask->options.merge_trigger_size);
+    if (status != BITCASK_OK) {
+        free(start->outside);
+        return status;
+    }
+    status = bitcask_merges_init(&cask->merges);
+    /* What cannot be removed now is listed on, and can be later. */
+    (void)bitcask_commit_tidy(&cask->commit);
     if (status == BITCASK_OK && is_new) {
         status = cask->io->directory_sync_parent(cask->io, cask->directory);
         /* Who made the directory may have had the right to; we need not have it. */
@@ -264,14 +333,17 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
         if (status != BITCASK_OK)
             bitcask_fail_errno(status, "sync the parent of the directory");
     }
+    cask->commit.may_use_reserve = true;
     if (status == BITCASK_OK && (is_new || mended))
         status = bitcask_commit_prepare(&cask->commit);
+    cask->commit.may_use_reserve = false;
     if (status != BITCASK_OK)
         return status;
 
-    bitcask_background_start(&cask->background, &cask->commit, &cask->segments,
-                             interval_ms, !cask->options.no_background);
+    bitcask_background_start(&cask->background, &work, !cask->options.no_background);
     hint_what_has_none(cask);
+    if (cask->commit.total_size > cask->commit.merge_size)
+        on_grown(cask);
     return BITCASK_OK;
 }
 
@@ -312,6 +384,7 @@ static void release(struct bitcask *cask)
     if (cask->locked)
         cask->io->unlock(cask->io, cask->lock);
     bitcask_background_release(&cask->background);
+    bitcask_merges_release(&cask->merges);
     bitcask_commit_release(&cask->commit);
     bitcask_keydir_close(cask->keydir);
     bitcask_segments_release(&cask->segments);
@@ -332,7 +405,7 @@ static void release_in_child(struct bitcask *cask)
     bitcask_background_abandon(&cask->background);
     bitcask_commit_abandon(&cask->commit);
     bitcask_keydir_abandon(cask->keydir);
-    bitcask_segments_release(&cask->segments);
+    bitcask_segments_abandon(&cask->segments);
     if (cask->lock != BITCASK_NO_FILE)
         cask->io->close(cask->io, cask->lock);
     if (cask->directory != BITCASK_NO_FILE)
@@ -381,6 +454,7 @@ enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **ou
     if (status != BITCASK_OK) {
         bool created = cask->created;
 
+        bitcask_merges_stop(&cask->merges);
         bitcask_background_stop(&cask->background);
         release(cask);
         if (created) /* goes only if nothing was made in it */
@@ -421,7 +495,9 @@ enum bitcask_status bitcask_close(struct bitcask *cask)
         return BITCASK_MISUSE;
     }
     if (!cask->options.read_only) {
+        bitcask_merges_stop(&cask->merges);
         bitcask_background_stop(&cask->background);
+        (void)bitcask_commit_tidy(&cask->commit);
         status = bitcask_commit_finish(&cask->commit);
         if (status == BITCASK_OK)
             hint_active(cask);

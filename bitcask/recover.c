@@ -21,7 +21,9 @@ static enum bitcask_status collect_links(struct bitcask_chain *chain,
     if (chain->links == NULL)
         return bitcask_fail_memory(size);
     for (size_t i = 0; i < manifest->segment_count; i++) {
-        if (manifest->segments[i].state != BITCASK_MANIFEST_SEALED)
+        enum bitcask_manifest_state state = manifest->segments[i].state;
+
+        if (state == BITCASK_MANIFEST_OPEN || state == BITCASK_MANIFEST_PREPARED)
             chain->links[chain->count++].line = manifest->segments[i];
     }
     chain->sequence = manifest->sequence;

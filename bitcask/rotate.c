@@ -34,7 +34,7 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
                                           size_t prepared_count)
 {
     uint32_t count = atomic_load(&commit->segments->count);
-    size_t total = count + prepared_count + commit->burned_count;
+    size_t total = count + prepared_count + commit->burned_count + commit->outside_count;
 
     manifest->segments = malloc((total > 0 ? total : 1) * sizeof *manifest->segments);
     if (manifest->segments == NULL)
@@ -43,15 +43,16 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
 
     for (uint32_t i = 0; i < count; i++) {
         struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
-        struct bitcask_manifest_segment line = {
-            .state = BITCASK_MANIFEST_SEALED,
-            .id = segment->id,
-            .salt = segment->salt,
-            .size = atomic_load(&segment->data_size),
-            .first_sequence = atomic_load(&segment->first_sequence),
-            .last_sequence = atomic_load(&segment->last_sequence),
-        };
+        struct bitcask_manifest_segment line = { .state = BITCASK_MANIFEST_SEALED };
 
+        if (segment == NULL || !atomic_load(&segment->member))
+            continue;
+        line.id = segment->id;
+        line.salt = segment->salt;
+        line.size = atomic_load(&segment->data_size);
+        line.first_sequence = atomic_load(&segment->first_sequence);
+        line.last_sequence = atomic_load(&segment->last_sequence);
+        line.purged_sequence = segment->purged_sequence;
         if (line.size == 0) /* gone in recovery */
             continue;
         if (!atomic_load(&segment->sealed)) {
@@ -68,6 +69,8 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
         manifest->segments[manifest->segment_count++] = prepared[i];
     for (size_t i = 0; i < commit->burned_count; i++)
         manifest->segments[manifest->segment_count++] = commit->burned[i];
+    for (size_t i = 0; i < commit->outside_count; i++)
+        manifest->segments[manifest->segment_count++] = commit->outside[i];
     qsort(manifest->segments, manifest->segment_count, sizeof *manifest->segments,
           compare_ids);
     manifest->next_id = commit->next_id;
@@ -82,22 +85,34 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
  */
 static bool give_up_hint(struct bitcask_commit *commit)
 {
-    for (uint32_t i = atomic_load(&commit->segments->count); i-- > 0;) {
-        struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
+    struct bitcask_segments *segments = commit->segments;
+    uint64_t id = 0;
 
-        if (!atomic_load(&segment->sealed) || !atomic_load(&segment->hint_spare))
-            continue;
-        atomic_store(&segment->hint_spare, false);
-        atomic_store(&segment->hint_size, 0);
-        if (bitcask_hint_remove(commit->io, commit->directory, segment->id) == BITCASK_OK)
-            return true;
+    bitcask_segments_lock(segments);
+    for (uint32_t i = 0; i < atomic_load(&segments->count); i++) {
+        struct bitcask_segment *segment = bitcask_segments_get(segments, i);
+
+        if (segment != NULL && segment->id > id && atomic_load(&segment->sealed) &&
+            atomic_load(&segment->hint_spare))
+            id = segment->id;
     }
-    return false;
+    for (uint32_t i = 0; i < atomic_load(&segments->count) && id != 0; i++) {
+        struct bitcask_segment *segment = bitcask_segments_get(segments, i);
+
+        if (segment != NULL && segment->id == id) {
+            atomic_store(&segment->hint_spare, false);
+            atomic_store(&segment->hint_size, 0);
+        }
+    }
+    bitcask_segments_unlock(segments);
+    return id != 0 &&
+           (bitcask_hint_remove(commit->io, commit->directory, id) == BITCASK_OK ||
+            give_up_hint(commit));
 }
 
 /*
  * A file that was removed must not come back beside a MANIFEST that does not list it any
- * more.
+ * more, nor one be listed that has no name yet.
  */
 static enum bitcask_status sync_names(struct bitcask_commit *commit)
 {
@@ -105,53 +120,104 @@ static enum bitcask_status sync_names(struct bitcask_commit *commit)
 
     if (!commit->names_unsynced)
         return BITCASK_OK;
+    commit->names_unsynced = false;
     status = commit->io->directory_sync(commit->io, commit->directory);
     if (status != BITCASK_OK) {
         bitcask_commit_set_failed(commit);
         return bitcask_fail_errno(status, "sync the directory before a new MANIFEST");
     }
-    commit->names_unsynced = false;
     return BITCASK_OK;
 }
 
 /*
- * Write the MANIFEST with the ids in @prepared. A failed sync ends all writing. On a
- * full disk hints make room for one that is @needed: they only save time.
+ * Write @manifest, with or without the lock: nobody else writes one meanwhile. A failed
+ * sync ends all writing. On a full disk the reserve makes room, and for one that is
+ * @needed hints do, too: they only save time.
  */
+static enum bitcask_status write_built(struct bitcask_commit *commit,
+                                       const struct bitcask_manifest *manifest,
+                                       bool needed, bool reserved, bool *switched)
+{
+    enum bitcask_status status = sync_names(commit);
+
+    *switched = false;
+    if (status != BITCASK_OK)
+        return status;
+    do
+        status =
+            bitcask_manifest_write(manifest, commit->io, commit->directory, switched);
+    while (status == BITCASK_NO_SPACE && !*switched &&
+           ((reserved && bitcask_reserve_use(&commit->reserve)) ||
+            (needed && give_up_hint(commit))));
+
+    /* Neither list can be built upon: it is not known which one will be found. */
+    if (status != BITCASK_OK && *switched)
+        bitcask_commit_set_failed(commit);
+    return status;
+}
+
+/* With the lock held all the time, and the ids in @prepared. */
 static enum bitcask_status write_manifest(struct bitcask_commit *commit,
                                           const struct bitcask_manifest_segment *prepared,
                                           size_t prepared_count, bool needed)
 {
     struct bitcask_manifest manifest;
-    bool switched = false;
+    bool switched;
     enum bitcask_status status;
 
     bitcask_manifest_init(&manifest);
-    status = sync_names(commit);
+    status = build_manifest(commit, &manifest, prepared, prepared_count);
     if (status == BITCASK_OK)
-        status = build_manifest(commit, &manifest, prepared, prepared_count);
-    if (status == BITCASK_OK) {
-        do
-            status = bitcask_manifest_write(&manifest, commit->io, commit->directory,
-                                            &switched);
-        while (status == BITCASK_NO_SPACE && needed && !switched && give_up_hint(commit));
-    }
+        status =
+            write_built(commit, &manifest, needed, commit->may_use_reserve, &switched);
     bitcask_manifest_release(&manifest);
-
-    /* Neither list can be built upon: it is not known which one will be found. */
-    if (status != BITCASK_OK && switched)
-        bitcask_commit_set_failed(commit);
     return status;
+}
+
+/* The ids that are still to be used. */
+static const struct bitcask_manifest_segment *rest_of_prepared(
+    const struct bitcask_commit *commit, size_t *count)
+{
+    *count = commit->prepared_count - commit->prepared_next;
+    return *count > 0 ? &commit->prepared[commit->prepared_next] : NULL;
 }
 
 enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
                                                   bool needed)
 {
-    size_t count = commit->prepared_count - commit->prepared_next;
+    size_t count;
+    const struct bitcask_manifest_segment *prepared = rest_of_prepared(commit, &count);
 
-    return write_manifest(commit,
-                          count > 0 ? &commit->prepared[commit->prepared_next] : NULL,
-                          count, needed);
+    return write_manifest(commit, prepared, count, needed);
+}
+
+void bitcask_commit_wait_manifest(struct bitcask_commit *commit)
+{
+    while (commit->manifest_writing)
+        (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
+}
+
+enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit *commit,
+                                                           bool *switched)
+{
+    struct bitcask_manifest manifest;
+    size_t count;
+    const struct bitcask_manifest_segment *prepared = rest_of_prepared(commit, &count);
+    enum bitcask_status status;
+
+    *switched = false;
+    bitcask_manifest_init(&manifest);
+    status = build_manifest(commit, &manifest, prepared, count);
+    if (status == BITCASK_OK) {
+        commit->manifest_writing = true;
+        (void)pthread_mutex_unlock(&commit->lock);
+        status = write_built(commit, &manifest, true, true, switched);
+        (void)pthread_mutex_lock(&commit->lock);
+        commit->manifest_writing = false;
+        (void)pthread_cond_broadcast(&commit->sync_done);
+    }
+    bitcask_manifest_release(&manifest);
+    return status;
 }
 
 enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
@@ -259,6 +325,7 @@ enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit)
     if (status != BITCASK_OK)
         return status;
 
+    commit->total_size += BITCASK_FILE_HEADER_SIZE;
     if (old != NULL) {
         atomic_store(&old->sealed, true);
         bitcask_segment_park(commit->segments, old);

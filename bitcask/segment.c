@@ -17,16 +17,41 @@ enum {
     OPEN_FILES_MAX = 256
 };
 
-void bitcask_segments_init(struct bitcask_segments *segments, struct bitcask_io *io,
-                           bitcask_file directory, bool use_mapping)
+enum bitcask_status bitcask_segments_init(struct bitcask_segments *segments,
+                                          struct bitcask_io *io, bitcask_file directory,
+                                          bool use_mapping)
 {
     memset(segments, 0, sizeof *segments);
+    if (pthread_mutex_init(&segments->lock, NULL) != 0)
+        return bitcask_fail_memory(sizeof segments->lock);
     segments->io = io;
     segments->directory = directory;
     segments->use_mapping = use_mapping;
+    return BITCASK_OK;
 }
 
-void bitcask_segments_release(struct bitcask_segments *segments)
+void bitcask_segments_lock(struct bitcask_segments *segments)
+{
+    (void)pthread_mutex_lock(&segments->lock);
+}
+
+void bitcask_segments_unlock(struct bitcask_segments *segments)
+{
+    (void)pthread_mutex_unlock(&segments->lock);
+}
+
+/* Give back what @segment holds, and itself. */
+static void free_segment(struct bitcask_segments *segments,
+                         struct bitcask_segment *segment)
+{
+    if (segment->map != NULL)
+        segments->io->unmap(segments->io, segment->map, segment->map_size);
+    if (atomic_load(&segment->file) != BITCASK_NO_FILE)
+        segments->io->close(segments->io, atomic_load(&segment->file));
+    free(segment);
+}
+
+void bitcask_segments_abandon(struct bitcask_segments *segments)
 {
     uint32_t count = atomic_load(&segments->count);
 
@@ -35,56 +60,120 @@ void bitcask_segments_release(struct bitcask_segments *segments)
     for (uint32_t i = 0; i < count; i++) {
         struct bitcask_segment *segment = bitcask_segments_get(segments, i);
 
-        if (segment->map != NULL)
-            segments->io->unmap(segments->io, segment->map, segment->map_size);
-        if (atomic_load(&segment->file) != BITCASK_NO_FILE)
-            segments->io->close(segments->io, atomic_load(&segment->file));
-        free(segment);
+        if (segment != NULL)
+            free_segment(segments, segment);
     }
     for (size_t i = 0; i < BITCASK_SEGMENT_CHUNK_COUNT; i++)
         free(segments->chunks[i]);
     memset(segments, 0, sizeof *segments);
 }
 
-enum bitcask_status bitcask_segments_add(struct bitcask_segments *segments, uint64_t id,
-                                         uint64_t salt, bitcask_file file,
-                                         struct bitcask_segment **out)
+void bitcask_segments_release(struct bitcask_segments *segments)
 {
-    uint32_t index = atomic_load(&segments->count);
-    struct bitcask_segment ***chunk =
-        &segments->chunks[index / BITCASK_SEGMENT_CHUNK_SIZE];
-    struct bitcask_segment *segment;
+    if (segments->io != NULL)
+        (void)pthread_mutex_destroy(&segments->lock);
+    bitcask_segments_abandon(segments);
+}
 
-    if (index == BITCASK_SEGMENT_CHUNK_SIZE * BITCASK_SEGMENT_CHUNK_COUNT - 1)
+/* Where the pointer of number @index is kept. */
+static struct bitcask_segment **slot_of(struct bitcask_segments *segments, uint32_t index)
+{
+    return &segments->chunks[index / BITCASK_SEGMENT_CHUNK_SIZE]
+                            [index % BITCASK_SEGMENT_CHUNK_SIZE];
+}
+
+/* A number that is not in use. BITCASK_NO_SPACE, BITCASK_NO_MEMORY. */
+static enum bitcask_status find_index(struct bitcask_segments *segments, uint32_t *index)
+{
+    struct bitcask_segment ***chunk;
+
+    if (segments->free_count > 0) {
+        while (*slot_of(segments, segments->free_from) != NULL)
+            segments->free_from++;
+        *index = segments->free_from;
+        return BITCASK_OK;
+    }
+    *index = atomic_load(&segments->count);
+    if (*index == BITCASK_SEGMENT_CHUNK_SIZE * BITCASK_SEGMENT_CHUNK_COUNT - 1)
         return bitcask_fail(BITCASK_NO_SPACE,
                             "the cask has %" PRIu32 " data files, the most that it can "
                             "have: set a larger file_size_max",
-                            index);
+                            *index);
+    chunk = &segments->chunks[*index / BITCASK_SEGMENT_CHUNK_SIZE];
     if (*chunk == NULL) {
         *chunk = calloc(BITCASK_SEGMENT_CHUNK_SIZE, sizeof **chunk);
         if (*chunk == NULL)
             return bitcask_fail_memory(BITCASK_SEGMENT_CHUNK_SIZE * sizeof **chunk);
     }
-    segment = calloc(1, sizeof *segment);
+    return BITCASK_OK;
+}
+
+static enum bitcask_status add_segment(struct bitcask_segments *segments, uint64_t id,
+                                       uint64_t salt, bitcask_file file, bool member,
+                                       struct bitcask_segment **out)
+{
+    struct bitcask_segment *segment = calloc(1, sizeof *segment);
+    uint32_t index;
+    enum bitcask_status status;
+
     if (segment == NULL)
         return bitcask_fail_memory(sizeof *segment);
-
+    bitcask_segments_lock(segments);
+    status = find_index(segments, &index);
+    if (status != BITCASK_OK) {
+        bitcask_segments_unlock(segments);
+        free(segment);
+        return status;
+    }
     segment->id = id;
     segment->salt = salt;
     segment->index = index;
+    atomic_store(&segment->member, member);
     atomic_store(&segment->file, file);
     atomic_store(&segment->closing, BITCASK_NO_FILE);
-    (*chunk)[index % BITCASK_SEGMENT_CHUNK_SIZE] = segment;
-    atomic_store(&segments->count, index + 1); /* publishes what was stored before */
+    *slot_of(segments, index) = segment;
+    if (index < atomic_load(&segments->count))
+        segments->free_count--;
+    else
+        atomic_store(&segments->count, index + 1); /* publishes what was stored before */
+    bitcask_segments_unlock(segments);
     *out = segment;
     return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_segments_add(struct bitcask_segments *segments, uint64_t id,
+                                         uint64_t salt, bitcask_file file,
+                                         struct bitcask_segment **out)
+{
+    return add_segment(segments, id, salt, file, true, out);
+}
+
+enum bitcask_status bitcask_segments_add_outside(struct bitcask_segments *segments,
+                                                 uint64_t id, uint64_t salt,
+                                                 bitcask_file file,
+                                                 struct bitcask_segment **out)
+{
+    return add_segment(segments, id, salt, file, false, out);
+}
+
+void bitcask_segments_remove(struct bitcask_segments *segments,
+                             struct bitcask_segment *segment)
+{
+    bitcask_segments_lock(segments);
+    *slot_of(segments, segment->index) = NULL;
+    segments->free_count++;
+    if (segment->index < segments->free_from)
+        segments->free_from = segment->index;
+    if (segment->counted_open)
+        (void)atomic_fetch_sub(&segments->open_count, 1);
+    bitcask_segments_unlock(segments);
+    free_segment(segments, segment);
 }
 
 struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
                                              uint32_t index)
 {
-    return segments
-        ->chunks[index / BITCASK_SEGMENT_CHUNK_SIZE][index % BITCASK_SEGMENT_CHUNK_SIZE];
+    return *slot_of(segments, index);
 }
 
 void bitcask_segment_map(struct bitcask_segments *segments,
@@ -123,8 +212,11 @@ void bitcask_segment_park(struct bitcask_segments *segments,
 
     if (atomic_load(&segment->file) == BITCASK_NO_FILE)
         return;
-    if (!mapped && atomic_fetch_add(&segments->open_count, 1) < OPEN_FILES_MAX)
-        return; /* stays open, for reading */
+    if (!mapped) {
+        segment->counted_open = true;
+        if (atomic_fetch_add(&segments->open_count, 1) < OPEN_FILES_MAX)
+            return; /* stays open, for reading */
+    }
 
     /* Readers that come from now on find no file; those before them are counted. */
     atomic_store(&segment->closing, atomic_exchange(&segment->file, BITCASK_NO_FILE));
@@ -379,6 +471,8 @@ enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments
     if (covered > 0)
         walk.offset = covered;
     if (status == BITCASK_OK)
+        status = bitcask_hint_writer_stream(&writer, io, segments->directory);
+    if (status == BITCASK_OK)
         status = collect_entries(&walk, &writer);
     if (status == BITCASK_OK)
         status = bitcask_hint_writer_commit(&writer, io, segments->directory, segment->id,
@@ -396,22 +490,29 @@ enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments
 }
 
 /* One writer at a time, so no locked instruction is needed. */
-static void add_one(_Atomic uint64_t *number)
+static void add(_Atomic uint64_t *number, uint64_t amount)
 {
     uint64_t value = atomic_load_explicit(number, memory_order_relaxed);
 
-    atomic_store_explicit(number, value + 1, memory_order_relaxed);
+    atomic_store_explicit(number, value + amount, memory_order_relaxed);
 }
 
-void bitcask_segment_count_record(struct bitcask_segment *segment, uint8_t kind,
-                                  uint64_t sequence)
+void bitcask_segment_count_record(struct bitcask_segment *segment,
+                                  const struct bitcask_record *record, uint64_t sequence)
 {
-    assert(kind == BITCASK_RECORD_PUT || kind == BITCASK_RECORD_TOMBSTONE);
+    uint64_t first = atomic_load_explicit(&segment->first_sequence, memory_order_relaxed);
+    uint64_t last = atomic_load_explicit(&segment->last_sequence, memory_order_relaxed);
 
-    add_one(&segment->record_count);
-    if (kind == BITCASK_RECORD_TOMBSTONE)
-        add_one(&segment->tombstone_count);
-    if (atomic_load_explicit(&segment->first_sequence, memory_order_relaxed) == 0)
+    assert(record->kind != BITCASK_RECORD_BATCH);
+    add(&segment->record_count, 1);
+    if (record->kind == BITCASK_RECORD_TOMBSTONE) {
+        add(&segment->tombstone_count, 1);
+        add(&segment->tombstone_size, bitcask_record_size(record));
+    }
+    if ((record->flags & BITCASK_RECORD_EXPIRES) != 0)
+        atomic_store_explicit(&segment->expires, true, memory_order_relaxed);
+    if (first == 0 || sequence < first)
         atomic_store_explicit(&segment->first_sequence, sequence, memory_order_relaxed);
-    atomic_store_explicit(&segment->last_sequence, sequence, memory_order_relaxed);
+    if (sequence > last)
+        atomic_store_explicit(&segment->last_sequence, sequence, memory_order_relaxed);
 }

@@ -3,15 +3,17 @@
  * A segment: one numbered pair of files, 7.data with 7.hint, as one thing, and the
  * table of all segments of an open cask.
  *
- * Segments are added while the cask is open and live until it is closed, so a reader
- * may use one without holding any lock. Values are read through a mapping where there
- * is one, else with pread().
+ * Segments are added while the cask is open, and removed when a merge has replaced them
+ * and nobody can hold their number any more: until then a reader may use one without
+ * holding any lock. Values are read through a mapping where there is one, else with
+ * pread().
  *
  * Knows data files and hints; no keydir, no order among segments, no append lock.
  */
 #ifndef BITCASK_SEGMENT_H
 #define BITCASK_SEGMENT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "bitcask/format.h"
@@ -25,12 +27,18 @@ struct bitcask_segment {
     uint64_t id;
     uint64_t salt;
     uint32_t index; /* in the table */
+    /* Part of the cask: not while a merge writes it, nor when one has replaced it. */
+    _Atomic bool member;
+    bool damaged; /* a merge has met a damaged record in it; for merges only */
 
     _Atomic uint64_t data_size; /* where the last whole record ends; 0: no file */
     _Atomic uint64_t record_count;
     _Atomic uint64_t tombstone_count;
-    _Atomic uint64_t first_sequence; /* 0: no record yet */
-    _Atomic uint64_t last_sequence;
+    _Atomic uint64_t tombstone_size; /* bytes in them */
+    _Atomic bool expires; /* there are records with an expiry: tombstones, one day */
+    _Atomic uint64_t first_sequence; /* the smallest; 0: no record yet */
+    _Atomic uint64_t last_sequence;  /* the largest */
+    uint64_t purged_sequence;        /* see struct bitcask_manifest_segment; 0 for most */
     _Atomic bool sealed;
 
     _Atomic uint64_t live_size;
@@ -40,7 +48,7 @@ struct bitcask_segment {
     uint64_t cut_size;
     _Atomic bool hint_spare; /* the data was read whole to write it, and says the same */
     _Atomic uint64_t hint_size; /* how much of the data the hint on disk speaks for */
-    bool name_synced;           /* the directory entry survives power loss */
+    _Atomic bool name_synced;   /* the directory entry survives power loss */
 
     /*
      * The file is open while it is written, or has to be read without a mapping. Once
@@ -49,6 +57,7 @@ struct bitcask_segment {
     _Atomic bitcask_file file;
     _Atomic bitcask_file closing;
     _Atomic unsigned reader_count;
+    bool counted_open; /* in the table's open_count */
 
     const uint8_t *map; /* NULL: none */
     size_t map_size;    /* may be more than the file has */
@@ -64,26 +73,50 @@ struct bitcask_segments {
     bitcask_file directory;
     bool use_mapping;
     _Atomic unsigned open_count; /* files kept open for reading */
-    _Atomic uint32_t count;
+
+    /*
+     * Held by who adds and removes, and by who walks the table beside them. A number is
+     * given out again when its segment was removed.
+     */
+    pthread_mutex_t lock;
+    _Atomic uint32_t count; /* numbers in use are below */
+    uint32_t free_count;    /* of those that are not in use */
+    uint32_t free_from;     /* and none of them is below this */
     struct bitcask_segment **chunks[BITCASK_SEGMENT_CHUNK_COUNT];
 };
 
-/* @directory stays the caller's. A zeroed table is released. */
-void bitcask_segments_init(struct bitcask_segments *segments, struct bitcask_io *io,
-                           bitcask_file directory, bool use_mapping);
+/* @directory stays the caller's. A zeroed table is released. BITCASK_NO_MEMORY. */
+enum bitcask_status bitcask_segments_init(struct bitcask_segments *segments,
+                                          struct bitcask_io *io, bitcask_file directory,
+                                          bool use_mapping);
 void bitcask_segments_release(struct bitcask_segments *segments);
+/* The same in a child made by fork(): somebody may have held the lock. */
+void bitcask_segments_abandon(struct bitcask_segments *segments);
 
 /*
- * Add a segment; one thread at a time. @file, which may be BITCASK_NO_FILE, belongs to
- * it after BITCASK_OK. BITCASK_NO_MEMORY, or BITCASK_NO_SPACE: the table is full.
+ * Add a segment, as a member. @file, which may be BITCASK_NO_FILE, belongs to it after
+ * BITCASK_OK. BITCASK_NO_MEMORY, or BITCASK_NO_SPACE: the table is full.
  */
 enum bitcask_status bitcask_segments_add(struct bitcask_segments *segments, uint64_t id,
                                          uint64_t salt, bitcask_file file,
                                          struct bitcask_segment **out);
 
-/* The segment of @index, below the count. */
+/* The same, but not as a member: of a merge. */
+enum bitcask_status bitcask_segments_add_outside(struct bitcask_segments *segments,
+                                                 uint64_t id, uint64_t salt,
+                                                 bitcask_file file,
+                                                 struct bitcask_segment **out);
+
+/* The segment of @index, below the count. NULL: the number is not in use. */
 struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
                                              uint32_t index);
+
+/* Unmap, close and free @segment, to which no place points any more. */
+void bitcask_segments_remove(struct bitcask_segments *segments,
+                             struct bitcask_segment *segment);
+
+void bitcask_segments_lock(struct bitcask_segments *segments);
+void bitcask_segments_unlock(struct bitcask_segments *segments);
 
 /*
  * Try to map @size bytes of the open file, which may still be shorter. Without a
@@ -126,7 +159,7 @@ enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments
                                                uint64_t data_size);
 
 /* Count a record that was appended or loaded. One thread at a time for a segment. */
-void bitcask_segment_count_record(struct bitcask_segment *segment, uint8_t kind,
-                                  uint64_t sequence);
+void bitcask_segment_count_record(struct bitcask_segment *segment,
+                                  const struct bitcask_record *record, uint64_t sequence);
 
 #endif

@@ -12,12 +12,16 @@
 static bool describe(struct bitcask_segment *segment, struct bitcask_segment_stat *stat)
 {
     memset(stat, 0, sizeof *stat);
+    if (segment == NULL || !atomic_load(&segment->member))
+        return false;
     stat->id = segment->id;
     stat->live_count = atomic_load(&segment->live_count);
     stat->live_size = atomic_load(&segment->live_size);
     stat->data_size = atomic_load(&segment->data_size);
     stat->record_count = atomic_load(&segment->record_count);
     stat->tombstone_count = atomic_load(&segment->tombstone_count);
+    stat->tombstone_size = atomic_load(&segment->tombstone_size);
+    stat->purged_sequence = segment->purged_sequence;
     stat->first_sequence = atomic_load(&segment->first_sequence);
     stat->last_sequence = atomic_load(&segment->last_sequence);
     stat->cut_offset = segment->cut_offset;
@@ -44,9 +48,11 @@ enum bitcask_status bitcask_stat(struct bitcask *cask, struct bitcask_stat *stat
     stat->key_count = bitcask_keydir_count(cask->keydir);
     stat->last_sequence = cask->last_sequence;
     stat->synced_sequence = cask->synced_sequence;
-    if (!cask->options.read_only)
+    if (!cask->options.read_only) {
         bitcask_commit_sequences(&cask->commit, &stat->last_sequence,
                                  &stat->synced_sequence);
+        bitcask_commit_stat(&cask->commit, stat);
+    }
     stat->cut_count = cask->cut_count;
     stat->cut_size = cask->cut_size;
     stat->damage_count = atomic_load(&cask->damage_count);
@@ -55,6 +61,12 @@ enum bitcask_status bitcask_stat(struct bitcask *cask, struct bitcask_stat *stat
     stat->scan_count = atomic_load(&cask->scan_count);
     stat->open_ms = cask->open_ms;
 
+    stat->merge_count = atomic_load(&cask->merges.count);
+    stat->merge_copied_size = atomic_load(&cask->merges.copied_size);
+    stat->merge_freed_size = atomic_load(&cask->merges.freed_size);
+    stat->merge_failure = (uint64_t)atomic_load(&cask->merges.failure);
+
+    bitcask_segments_lock(&cask->segments);
     count = atomic_load(&cask->segments.count);
     for (uint32_t i = 0; i < count; i++) {
         struct bitcask_segment_stat segment;
@@ -66,6 +78,7 @@ enum bitcask_status bitcask_stat(struct bitcask *cask, struct bitcask_stat *stat
         stat->live_size += segment.live_size;
         stat->dead_size += segment.dead_size;
     }
+    bitcask_segments_unlock(&cask->segments);
     return BITCASK_OK;
 }
 
@@ -90,14 +103,16 @@ enum bitcask_status bitcask_stat_segments(struct bitcask *cask,
     if (visit == NULL)
         return bitcask_fail_constant(BITCASK_MISUSE, "the visit is NULL");
 
+    bitcask_segments_lock(&cask->segments);
     count = atomic_load(&cask->segments.count);
     segments = calloc(count > 0 ? count : 1, sizeof *segments);
-    if (segments == NULL)
-        return bitcask_fail_memory(count * sizeof *segments);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && segments != NULL; i++) {
         if (describe(bitcask_segments_get(&cask->segments, i), &segments[segment_count]))
             segment_count++;
     }
+    bitcask_segments_unlock(&cask->segments);
+    if (segments == NULL)
+        return bitcask_fail_memory(count * sizeof *segments);
     qsort(segments, segment_count, sizeof *segments, compare_ids);
     for (size_t i = 0; i < segment_count && status == BITCASK_OK; i++)
         status = visit(&segments[i], context);

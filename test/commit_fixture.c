@@ -64,7 +64,7 @@ void commit_fixture_begin(struct commit_fixture *fixture, uint64_t file_size_max
     bitcask_segments_init(&fixture->segments, fixture->disk->io, fixture->disk->directory,
                           true);
     assert_status(bitcask_commit_init(&fixture->commit, &fixture->segments, &start,
-                                      &listener, file_size_max),
+                                      &listener, file_size_max, UINT64_MAX),
                   BITCASK_OK);
     assert_status(bitcask_commit_prepare(&fixture->commit), BITCASK_OK);
 }

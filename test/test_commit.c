@@ -272,6 +272,7 @@ static void a_queue_goes_on_where_the_last_one_ended(void **state)
     struct bitcask_manifest_segment line;
     struct bitcask_commit_start start = { 0 };
     struct bitcask_commit_listener listener;
+    const struct bitcask_record put = { .kind = BITCASK_RECORD_PUT };
     uint64_t size;
     bitcask_file file = BITCASK_NO_FILE;
     bool torn;
@@ -298,11 +299,11 @@ static void a_queue_goes_on_where_the_last_one_ended(void **state)
     atomic_store(&start.active->data_size, size);
     start.active->name_synced = true;
     for (uint64_t i = 1; i <= 5; i++)
-        bitcask_segment_count_record(start.active, BITCASK_RECORD_PUT, i);
+        bitcask_segment_count_record(start.active, &put, i);
     start.last_sequence = 5;
     start.next_id = manifest.next_id;
     assert_status(bitcask_commit_init(&fixture->commit, &fixture->segments, &start,
-                                      &listener, 1000),
+                                      &listener, 1000, UINT64_MAX),
                   BITCASK_OK);
     bitcask_manifest_release(&manifest);
 

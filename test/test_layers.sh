@@ -15,14 +15,17 @@ bitcask/bitcask
 bitcask/bytes bitcask/io bitcask/slab bitcask/status
 bitcask/buffer bitcask/check bitcask/io_posix
 bitcask/format bitcask/file_name
-bitcask/data_file bitcask/keydir bitcask/manifest hint/hint
-hint/hint_reader hint/hint_writer
+bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
+bitcask/keydir_inside hint/hint_reader hint/hint_writer
+bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment
-bitcask/commit
-bitcask/background bitcask/rotate
+bitcask/commit bitcask/merge_plan
+bitcask/background bitcask/rotate bitcask/replace
 bitcask/cask
-bitcask/chain bitcask/directory
-bitcask/load bitcask/mend bitcask/proof bitcask/recover
+bitcask/chain bitcask/directory bitcask/merge
+bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
+bitcask/merge_copy bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
+bitcask/merge_step bitcask/merge_turn
 bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
 '
 
@@ -41,14 +44,14 @@ sys/random.h bitcask/io_posix.c
 sys/stat.h bitcask/io_posix.c
 sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
-pthread.h bitcask/slab.h bitcask/keydir.c bitcask/segment.h
+pthread.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
 pthread.h bitcask/commit.h bitcask/commit.c
 pthread.h bitcask/background.h bitcask/cask.c
 signal.h bitcask/background.c
 signal.h bitcask/load.c
 libdeflate.h bitcask/format.c
-uthash.h bitcask/keydir.c
-xxhash.h bitcask/keydir.c
+uthash.h bitcask/keydir_inside.h
+xxhash.h bitcask/keydir_table.c
 '
 
 # What a library may not do to the program it is in.

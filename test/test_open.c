@@ -58,10 +58,10 @@ static void options_outside_their_limits_are_misuse(void **state)
     } rows[] = {
         { { .reserved_flags = { true } }, "reserved" },
         { { .reserved_flags = { false, true } }, "reserved" },
-        { { .reserved_flags = { false, false, true } }, "reserved" },
-        { { .reserved_number = 1 }, "reserved" },
+        { { .reserved_flags = { false, true } }, "reserved" },
+        { { .merge_dead_percent = 101 }, "merge_dead_percent" },
         { { .reserved = { 1 } }, "reserved" },
-        { { .reserved = { 0, 0, 0, 0, 0, 0, 0, UINT64_C(1) << 63 } }, "reserved" },
+        { { .reserved = { 0, 0, 0, 0, 0, UINT64_C(1) << 63 } }, "reserved" },
         { { .sync = (enum bitcask_sync_mode)(BITCASK_SYNC_ALWAYS + 1) }, "sync" },
         { { .sync = (enum bitcask_sync_mode)INT32_MAX }, "sync" },
         { { .file_size_max = 1 }, "file_size_max" },

@@ -340,13 +340,11 @@ static void any_number_of_segments_keep_their_places(void **state)
 
 static void records_are_counted(void **state)
 {
-    static const struct {
-        uint8_t kind;
-        uint64_t sequence;
-    } records[] = {
-        { BITCASK_RECORD_PUT, 7 },
-        { BITCASK_RECORD_TOMBSTONE, 8 },
-        { BITCASK_RECORD_PUT, 9 },
+    /* A merge writes them in any order. */
+    static const struct bitcask_record records[] = {
+        { .kind = BITCASK_RECORD_PUT, .sequence = 8, .key_size = 3, .value_size = 9 },
+        { .kind = BITCASK_RECORD_TOMBSTONE, .sequence = 7, .key_size = 5 },
+        { .kind = BITCASK_RECORD_PUT, .sequence = 9, .flags = BITCASK_RECORD_EXPIRES },
     };
     struct segment_fixture *fixture = *state;
     struct bitcask_segment *segment = NULL;
@@ -355,10 +353,15 @@ static void records_are_counted(void **state)
     assert_status(
         bitcask_segments_add(&fixture->segments, 1, SALT, BITCASK_NO_FILE, &segment),
         BITCASK_OK);
-    for (size_t i = 0; i < LENGTH_OF(records); i++)
-        bitcask_segment_count_record(segment, records[i].kind, records[i].sequence);
+    for (size_t i = 0; i < LENGTH_OF(records); i++) {
+        assert_int_equal(atomic_load(&segment->expires), i > 2);
+        bitcask_segment_count_record(segment, &records[i], records[i].sequence);
+    }
+    assert_true(atomic_load(&segment->expires));
     assert_int_equal(atomic_load(&segment->record_count), 3);
     assert_int_equal(atomic_load(&segment->tombstone_count), 1);
+    assert_int_equal(atomic_load(&segment->tombstone_size),
+                     BITCASK_RECORD_HEADER_SIZE + 5);
     assert_int_equal(atomic_load(&segment->first_sequence), 7);
     assert_int_equal(atomic_load(&segment->last_sequence), 9);
 }

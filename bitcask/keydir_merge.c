@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a merge needs of the keydir: which records are current, to move places, and to
+ * know when nobody holds an old one any more.
+ */
+#include "bitcask/keydir_inside.h"
+
+/* Keys looked up under one lock: a microsecond or two. */
+enum {
+    GROUP_COUNT = 16
+};
+
+struct bitcask_pin bitcask_keydir_pin(struct bitcask_keydir *keydir, unsigned shard)
+{
+    struct bitcask_pin pin = { shard, keydir->shards[shard].phase };
+
+    (void)atomic_fetch_add_explicit(&keydir->shards[shard].pin_counts[pin.phase], 1,
+                                    memory_order_relaxed);
+    return pin;
+}
+
+void bitcask_keydir_unpin(struct bitcask_keydir *keydir, struct bitcask_pin pin)
+{
+    (void)atomic_fetch_sub_explicit(&keydir->shards[pin.shard].pin_counts[pin.phase], 1,
+                                    memory_order_release);
+}
+
+uint64_t bitcask_keydir_generation(struct bitcask_keydir *keydir)
+{
+    return atomic_load_explicit(&keydir->generation, memory_order_relaxed);
+}
+
+/*
+ * Each shard gets another count for pins to come, and the old one runs out. Whoever
+ * holds the read lock while it changes has pinned on the old count; whoever gets it
+ * afterwards finds the new places, and sees the new generation. A writer who remembers a
+ * place holds the writer mutex meanwhile.
+ */
+void bitcask_keydir_wait_readers(struct bitcask_keydir *keydir,
+                                 void (*pause)(void *context), void *context)
+{
+    (void)atomic_fetch_add_explicit(&keydir->generation, 1, memory_order_relaxed);
+    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++) {
+        struct bitcask_shard *shard = &keydir->shards[i];
+
+        (void)pthread_mutex_lock(&shard->writer);
+        lock_for_change(shard);
+        shard->phase ^= 1;
+        unlock_after_change(shard);
+        (void)pthread_mutex_unlock(&shard->writer);
+    }
+    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++) {
+        struct bitcask_shard *shard = &keydir->shards[i];
+        unsigned old = shard->phase ^ 1; /* nobody else changes it */
+
+        while (atomic_load_explicit(&shard->pin_counts[old], memory_order_acquire) > 0)
+            pause(context);
+    }
+}
+
+void bitcask_keydir_wait_writers(struct bitcask_keydir *keydir)
+{
+    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++) {
+        (void)pthread_mutex_lock(&keydir->shards[i].writer);
+        (void)pthread_mutex_unlock(&keydir->shards[i].writer);
+    }
+}
+
+/* (A function that only prefetches is taken for one that does nothing: it finds, too.) */
+static void find_group(struct bitcask_keydir *keydir, struct bitcask_shard *shard,
+                       struct bitcask_merge_item *const *items, size_t count,
+                       struct bitcask_keydir_entry **entries)
+{
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(bucket_of(keydir, items[i]->hash));
+    for (size_t i = 0; i < count; i++) {
+        const UT_hash_bucket *bucket = bucket_of(keydir, items[i]->hash);
+
+        if (bucket->hh_head != NULL)
+            __builtin_prefetch(&bucket->hh_head->hh_next);
+    }
+    for (size_t i = 0; i < count; i++) {
+        entries[i] = bitcask_shard_find(shard, items[i]->hash, items[i]->key);
+        if (entries[i] != NULL && !is_live(entries[i]))
+            entries[i] = NULL;
+    }
+}
+
+static size_t group_of(size_t rest)
+{
+    return rest < GROUP_COUNT ? rest : GROUP_COUNT;
+}
+
+void bitcask_keydir_look(struct bitcask_keydir *keydir, unsigned shard_index,
+                         struct bitcask_merge_item *const *items, size_t count)
+{
+    struct bitcask_shard *shard = &keydir->shards[shard_index];
+    struct bitcask_keydir_entry *entries[GROUP_COUNT];
+
+    while (count > 0) {
+        size_t group = group_of(count);
+
+        (void)pthread_rwlock_rdlock(&shard->lock);
+        find_group(keydir, shard, items, group, entries);
+        for (size_t i = 0; i < group; i++) {
+            items[i]->newest = entries[i] != NULL ? entries[i]->sequence : 0;
+            items[i]->current = items[i]->newest == items[i]->sequence;
+        }
+        (void)pthread_rwlock_unlock(&shard->lock);
+        items += group;
+        count -= group;
+    }
+}
+
+/*
+ * The writer mutex keeps away those who remember where a key was. Readers are kept out
+ * only while places are written.
+ */
+void bitcask_keydir_repoint(struct bitcask_keydir *keydir, unsigned shard_index,
+                            struct bitcask_merge_item *const *items, size_t count)
+{
+    struct bitcask_shard *shard = &keydir->shards[shard_index];
+    struct bitcask_keydir_entry *entries[GROUP_COUNT];
+
+    while (count > 0) {
+        size_t group = group_of(count);
+
+        (void)pthread_mutex_lock(&shard->writer);
+        find_group(keydir, shard, items, group, entries);
+        lock_for_change(shard);
+        for (size_t i = 0; i < group; i++) {
+            items[i]->moved =
+                entries[i] != NULL && entries[i]->sequence == items[i]->sequence;
+            if (!items[i]->moved)
+                continue;
+            load_place(entries[i], &items[i]->before);
+            store_place(entries[i], &items[i]->place);
+        }
+        unlock_after_change(shard);
+        (void)pthread_mutex_unlock(&shard->writer);
+        items += group;
+        count -= group;
+    }
+}
+
+void bitcask_keydir_expire(struct bitcask_keydir *keydir, struct bitcask_merge_item *item)
+{
+    unsigned shard_index = bitcask_keydir_shard(item->hash);
+    struct bitcask_shard *shard = &keydir->shards[shard_index];
+    struct bitcask_keydir_entry *entry;
+
+    (void)pthread_mutex_lock(&shard->writer);
+    entry = bitcask_shard_find(shard, item->hash, item->key);
+    item->moved = entry != NULL && is_live(entry) && entry->sequence == item->sequence;
+    if (item->moved) {
+        load_place(entry, &item->before);
+        bitcask_keydir_remove(keydir, shard_index, entry);
+    }
+    (void)pthread_mutex_unlock(&shard->writer);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Merging, between its files and for those who open and close.
+ *
+ * merge_plan.c decides, merge_copy.c copies what is live, merge_step.c replaces a few
+ * files by what was copied, merge_run.c does one step after the other, and merge_turn.c
+ * sees to it that there is one merge at a time.
+ */
+#ifndef BITCASK_MERGE_H
+#define BITCASK_MERGE_H
+
+#include "bitcask/cask.h"
+#include "bitcask/merge_plan.h"
+#include "bitcask/status.h"
+#include "hint/hint.h"
+
+enum bitcask_status bitcask_merges_init(struct bitcask_merges *merges);
+void bitcask_merges_release(struct bitcask_merges *merges);
+
+/* Let the merge that runs end at the next good place, and none begin any more. */
+void bitcask_merges_stop(struct bitcask_merges *merges);
+
+/*
+ * Merge if it is due. BITCASK_OK: it is not due any more, or somebody else merges.
+ * Anything else: it is no use to try again soon.
+ */
+enum bitcask_status bitcask_merge_by_itself(struct bitcask *cask);
+
+struct bitcask_merge_copier;
+
+/* One merge on its way. */
+struct bitcask_merge_run {
+    struct bitcask *cask;
+    const struct bitcask_merge_options *options;
+    struct bitcask_merge_report *report;
+    struct bitcask_plan plan;
+    bool by_itself;
+    uint64_t begun_ms;
+    uint64_t paced_size; /* read since */
+    uint64_t done_size;
+    uint64_t copied_size;
+    uint64_t total_size;
+
+    struct bitcask_manifest_segment *drafts; /* ids that were given out */
+    size_t draft_count;
+    size_t draft_next;
+    struct bitcask_merge_copier *copier; /* memory to copy with */
+
+    bool crowded;                    /* there was not enough room for something */
+    enum bitcask_status stop_status; /* with which the callback has ended it */
+    enum bitcask_status status;      /* of the first failure, with its words */
+    char detail[BITCASK_DETAIL_SIZE];
+};
+
+/*
+ * TURNS, merge_turn.c. begin: wait for ours. BITCASK_NOT_FOUND: there is no need to run,
+ * somebody else does or the cask is being closed. It begins at rest.
+ */
+enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges,
+                                            bool by_itself);
+void bitcask_merge_end_run(struct bitcask_merges *merges);
+/* From here on nothing is done. */
+void bitcask_merge_rest(struct bitcask_merges *merges);
+/* Go on, once nobody wants a pause. False: end here. */
+bool bitcask_merge_go_on(struct bitcask_merges *merges);
+
+/* RUNNING, merge_run.c. Carry out the plan; the status is that of the first failure. */
+enum bitcask_status bitcask_merge_carry_out(struct bitcask_merge_run *run);
+
+/* The first failure is what is told; its words are kept. */
+void bitcask_merge_remember(struct bitcask_merge_run *run, enum bitcask_status status);
+
+uint64_t bitcask_merge_elapsed_ms(const struct bitcask_merge_run *run);
+
+/*
+ * A good place to stop, to wait, and to tell how far it is; @size bytes were read since
+ * the last. BITCASK_NOT_FOUND: end here, quietly. Any other is for the caller to return.
+ */
+enum bitcask_status bitcask_merge_checkpoint(struct bitcask_merge_run *run,
+                                             uint64_t size);
+
+/* An id for an output. The MANIFEST lists it as a draft. */
+enum bitcask_status bitcask_merge_take_draft(struct bitcask_merge_run *run,
+                                             struct bitcask_manifest_segment *draft);
+
+/*
+ * COPYING, merge_copy.c. A copier writes what is live in one input after the other to as
+ * many outputs as it takes.
+ */
+enum bitcask_status bitcask_merge_copier_create(struct bitcask_merge_copier **out,
+                                                struct bitcask_merge_run *run);
+void bitcask_merge_copier_free(struct bitcask_merge_copier *copier);
+
+/* Begin anew, with what to do about tombstones. */
+void bitcask_merge_copier_begin(struct bitcask_merge_copier *copier, uint64_t horizon,
+                                uint64_t purged_sequence);
+
+/* BITCASK_CORRUPT: @input is damaged. BITCASK_NO_SPACE: the disk is full. */
+enum bitcask_status bitcask_merge_copy(struct bitcask_merge_copier *copier,
+                                       struct bitcask_segment *input);
+
+/* Count an input that goes without being read. */
+void bitcask_merge_copier_skip(struct bitcask_merge_copier *copier, uint64_t record_count,
+                               uint64_t tombstone_count);
+
+/* Make the outputs whole and durable. */
+enum bitcask_status bitcask_merge_copier_finish(struct bitcask_merge_copier *copier);
+
+/* Remove what has been written; the segments are taken out of the table. */
+void bitcask_merge_copier_discard(struct bitcask_merge_copier *copier);
+
+/* What was written, sealed, in the table of segments, but no part of the cask. */
+struct bitcask_segment **bitcask_merge_copier_outputs(struct bitcask_merge_copier *copier,
+                                                      size_t *count);
+
+/* Counted by copying, for the report; sizes are bytes. */
+struct bitcask_merge_counts {
+    uint64_t record_in_count;
+    uint64_t record_out_count;
+    uint64_t dropped_count;
+    uint64_t kept_count;
+    uint64_t output_size;
+};
+const struct bitcask_merge_counts *bitcask_merge_copier_counts(
+    const struct bitcask_merge_copier *copier);
+
+/* Let the keydir point to the records of @output where it points to what was copied. */
+enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
+                                          struct bitcask_segment *output);
+
+/*
+ * How many bytes of the tombstones in @input, and how many of them, have to be kept with
+ * @horizon: found out by reading.
+ */
+enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
+                                             struct bitcask_segment *input,
+                                             uint64_t horizon, uint64_t *size,
+                                             uint64_t *count);
+
+/*
+ * REPLACING, merge_step.c: merge those @count files from @files on. *damaged is the
+ * one that has made it BITCASK_CORRUPT.
+ */
+enum bitcask_status bitcask_merge_step(struct bitcask_merge_run *run,
+                                       struct bitcask_plan_file *files, size_t count,
+                                       uint64_t horizon,
+                                       struct bitcask_plan_file **damaged);
+
+#endif

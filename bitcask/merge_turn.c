@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose turn it is to merge, and when it has to rest.
+ */
+#include "bitcask/merge.h"
+
+#include "bitcask/status.h"
+
+enum bitcask_status bitcask_merges_init(struct bitcask_merges *merges)
+{
+    if (pthread_mutex_init(&merges->lock, NULL) != 0)
+        return bitcask_fail_memory(sizeof merges->lock);
+    if (pthread_cond_init(&merges->changed, NULL) != 0) {
+        (void)pthread_mutex_destroy(&merges->lock);
+        return bitcask_fail_memory(sizeof merges->changed);
+    }
+    merges->ready = true;
+    return BITCASK_OK;
+}
+
+void bitcask_merges_release(struct bitcask_merges *merges)
+{
+    if (!merges->ready)
+        return;
+    (void)pthread_cond_destroy(&merges->changed);
+    (void)pthread_mutex_destroy(&merges->lock);
+    merges->ready = false;
+}
+
+void bitcask_merges_stop(struct bitcask_merges *merges)
+{
+    if (!merges->ready)
+        return;
+    (void)pthread_mutex_lock(&merges->lock);
+    merges->stop = true;
+    (void)pthread_cond_broadcast(&merges->changed);
+    (void)pthread_mutex_unlock(&merges->lock);
+}
+
+enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges, bool by_itself)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    (void)pthread_mutex_lock(&merges->lock);
+    if (merges->running && pthread_equal(merges->runner, pthread_self())) {
+        status = bitcask_fail_constant(
+            BITCASK_MISUSE, "a callback of a merge has called bitcask_merge()");
+    } else if (by_itself && (merges->running || merges->caller_count > 0)) {
+        status = BITCASK_NOT_FOUND;
+    } else {
+        merges->caller_count += !by_itself;
+        while (merges->running && !merges->stop)
+            (void)pthread_cond_wait(&merges->changed, &merges->lock);
+        merges->caller_count -= !by_itself;
+        if (merges->stop)
+            status = BITCASK_NOT_FOUND;
+    }
+    if (status == BITCASK_OK) {
+        merges->running = true;
+        merges->runner = pthread_self();
+        merges->by_itself = by_itself;
+        merges->resting = true;
+    }
+    (void)pthread_mutex_unlock(&merges->lock);
+    return status;
+}
+
+void bitcask_merge_end_run(struct bitcask_merges *merges)
+{
+    (void)pthread_mutex_lock(&merges->lock);
+    merges->running = false;
+    (void)pthread_cond_broadcast(&merges->changed);
+    (void)pthread_mutex_unlock(&merges->lock);
+}
+
+void bitcask_merge_rest(struct bitcask_merges *merges)
+{
+    (void)pthread_mutex_lock(&merges->lock);
+    merges->resting = true;
+    (void)pthread_cond_broadcast(&merges->changed);
+    (void)pthread_mutex_unlock(&merges->lock);
+}
+
+bool bitcask_merge_go_on(struct bitcask_merges *merges)
+{
+    bool ends;
+
+    (void)pthread_mutex_lock(&merges->lock);
+    for (;;) {
+        ends = merges->stop || (merges->by_itself && merges->caller_count > 0);
+        if (ends || merges->pause_count == 0)
+            break;
+        (void)pthread_cond_wait(&merges->changed, &merges->lock);
+    }
+    merges->resting = ends;
+    (void)pthread_mutex_unlock(&merges->lock);
+    return !ends;
+}
+
+enum bitcask_status bitcask_merge_pause(struct bitcask *cask)
+{
+    enum bitcask_status status = bitcask_cask_check(cask);
+    struct bitcask_merges *merges;
+
+    if (status != BITCASK_OK)
+        return status;
+    if (cask->options.read_only)
+        return bitcask_fail_constant(BITCASK_READ_ONLY, "the cask was opened read-only");
+    merges = &cask->merges;
+    (void)pthread_mutex_lock(&merges->lock);
+    merges->pause_count++;
+    while (merges->running && !merges->resting)
+        (void)pthread_cond_wait(&merges->changed, &merges->lock);
+    (void)pthread_mutex_unlock(&merges->lock);
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_merge_resume(struct bitcask *cask)
+{
+    enum bitcask_status status = bitcask_cask_check(cask);
+    struct bitcask_merges *merges;
+
+    if (status != BITCASK_OK)
+        return status;
+    if (cask->options.read_only)
+        return bitcask_fail_constant(BITCASK_READ_ONLY, "the cask was opened read-only");
+    merges = &cask->merges;
+    (void)pthread_mutex_lock(&merges->lock);
+    if (merges->pause_count > 0)
+        merges->pause_count--;
+    else
+        status = bitcask_fail_constant(BITCASK_MISUSE, "merging is not paused");
+    (void)pthread_cond_broadcast(&merges->changed);
+    (void)pthread_mutex_unlock(&merges->lock);
+    return status;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of the append queue by which merges replace segments.
+ *
+ * A MANIFEST is written without the append lock here: what it says was true when it was
+ * put together, and nothing that is appended meanwhile makes it wrong.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitcask/commit.h"
+#include "bitcask/file_name.h"
+#include "bitcask/status.h"
+#include "hint/hint.h"
+
+/* How often a seal lets writers go on while it syncs, before it makes them wait. */
+enum {
+    SEAL_SYNCS_MAX = 3
+};
+
+void bitcask_commit_measure(struct bitcask_commit *commit)
+{
+    uint32_t count = atomic_load(&commit->segments->count);
+
+    commit->total_size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
+
+        if (segment != NULL && atomic_load(&segment->member))
+            commit->total_size += atomic_load(&segment->data_size);
+    }
+}
+
+static bool is_to_sync(const struct bitcask_commit *commit)
+{
+    return commit->synced_sequence < commit->last_sequence ||
+           !commit->active->name_synced || commit->cut_unsynced;
+}
+
+static enum bitcask_status sync_to_seal(struct bitcask_commit *commit, int *rounds)
+{
+    enum bitcask_status status;
+
+    if ((*rounds)++ < SEAL_SYNCS_MAX)
+        return bitcask_commit_sync_active(commit);
+    commit->cut_unsynced = false;
+    status = bitcask_commit_sync_segment(commit, commit->active);
+    if (status != BITCASK_OK) {
+        bitcask_commit_set_failed(commit);
+        return status;
+    }
+    commit->synced_sequence = commit->last_sequence;
+    commit->synced_size = atomic_load(&commit->active->data_size);
+    (void)pthread_cond_broadcast(&commit->sync_done);
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_seal(struct bitcask_commit *commit, uint64_t id)
+{
+    int rounds = 0;
+    enum bitcask_status status = BITCASK_OK;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    while (status == BITCASK_OK && commit->active != NULL && commit->active->id == id &&
+           atomic_load(&commit->active->record_count) > 0) {
+        if (commit->closed) {
+            status = bitcask_commit_refuse(commit);
+        } else if (commit->syncing) {
+            (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
+        } else if (is_to_sync(commit)) {
+            status = sync_to_seal(commit, &rounds);
+        } else {
+            atomic_store(&commit->active->sealed, true);
+            bitcask_segment_park(commit->segments, commit->active);
+            commit->sealed_sequence = commit->last_sequence;
+            commit->active = NULL;
+            commit->synced_size = 0;
+            commit->rotate_next = false;
+            commit->manifest_stale = true;
+        }
+    }
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+/* Room for @count more lines of files that are no part of the cask. */
+static enum bitcask_status reserve_outside(struct bitcask_commit *commit, size_t count)
+{
+    size_t wanted = commit->outside_count + count;
+    struct bitcask_manifest_segment *grown;
+
+    if (wanted <= commit->outside_capacity)
+        return BITCASK_OK;
+    grown = realloc(commit->outside, wanted * sizeof *grown);
+    if (grown == NULL)
+        return bitcask_fail_memory(wanted * sizeof *grown);
+    commit->outside = grown;
+    commit->outside_capacity = wanted;
+    return BITCASK_OK;
+}
+
+static void drop_outside(struct bitcask_commit *commit, uint64_t id)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < commit->outside_count; i++) {
+        if (commit->outside[i].id != id)
+            commit->outside[kept++] = commit->outside[i];
+    }
+    commit->outside_count = kept;
+}
+
+static enum bitcask_status give_out(struct bitcask_commit *commit, size_t count,
+                                    struct bitcask_manifest_segment *drafts)
+{
+    struct bitcask_io *io = commit->io;
+    enum bitcask_status status = reserve_outside(commit, count);
+
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+        drafts[i] = (struct bitcask_manifest_segment){ .state = BITCASK_MANIFEST_DRAFT,
+                                                       .id = commit->next_id + i };
+        status = io->random(io, &drafts[i].salt, sizeof drafts[i].salt);
+        if (status != BITCASK_OK)
+            bitcask_fail_errno(status, "get random bytes for a salt");
+    }
+    if (status != BITCASK_OK)
+        return status;
+    memcpy(commit->outside + commit->outside_count, drafts, count * sizeof *drafts);
+    commit->outside_count += count;
+    commit->next_id += count;
+    commit->manifest_stale = true;
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_draft(struct bitcask_commit *commit, size_t count,
+                                         struct bitcask_manifest_segment *drafts)
+{
+    bool switched = false;
+    enum bitcask_status status;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    bitcask_commit_wait_manifest(commit);
+    status =
+        commit->closed ? bitcask_commit_refuse(commit) : give_out(commit, count, drafts);
+    if (status == BITCASK_OK) {
+        status = bitcask_commit_write_manifest_unlocked(commit, &switched);
+        if (status != BITCASK_OK) {
+            for (size_t i = 0; i < count; i++)
+                drop_outside(commit, drafts[i].id);
+        }
+    }
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+void bitcask_commit_drop(struct bitcask_commit *commit, uint64_t id)
+{
+    (void)pthread_mutex_lock(&commit->lock);
+    drop_outside(commit, id);
+    commit->names_unsynced = true;
+    commit->manifest_stale = true;
+    (void)pthread_mutex_unlock(&commit->lock);
+}
+
+/* Let the outputs be of the cask and the inputs not, or with @back the other way round.
+ */
+static void exchange(struct bitcask_commit *commit, const struct bitcask_switch *change,
+                     bool back)
+{
+    for (size_t i = 0; i < change->input_count; i++) {
+        struct bitcask_segment *input = change->inputs[i];
+
+        atomic_store(&input->member, back);
+        if (back)
+            drop_outside(commit, input->id);
+        else
+            commit->outside[commit->outside_count++] = (struct bitcask_manifest_segment){
+                .state = BITCASK_MANIFEST_RETIRED,
+                .id = input->id,
+                .salt = input->salt,
+                .size = atomic_load(&input->data_size), /* not listed */
+            };
+    }
+    for (size_t i = 0; i < change->output_count; i++) {
+        struct bitcask_segment *output = change->outputs[i];
+
+        atomic_store(&output->member, !back);
+        if (!back)
+            drop_outside(commit, output->id);
+        else
+            commit->outside[commit->outside_count++] = (struct bitcask_manifest_segment){
+                .state = BITCASK_MANIFEST_DRAFT,
+                .id = output->id,
+                .salt = output->salt,
+            };
+    }
+    bitcask_commit_measure(commit);
+}
+
+enum bitcask_status bitcask_commit_switch(struct bitcask_commit *commit,
+                                          const struct bitcask_switch *change,
+                                          uint64_t sequence, bool *unknown)
+{
+    bool switched = false;
+    enum bitcask_status status;
+
+    *unknown = false;
+    (void)pthread_mutex_lock(&commit->lock);
+    status = bitcask_commit_wait_locked(commit, sequence);
+    if (status == BITCASK_OK)
+        bitcask_commit_wait_manifest(commit);
+    if (status == BITCASK_OK && commit->closed)
+        status = bitcask_commit_refuse(commit);
+    if (status == BITCASK_OK)
+        status = reserve_outside(commit, change->input_count + change->output_count);
+    if (status == BITCASK_OK) {
+        exchange(commit, change, false);
+        commit->names_unsynced = true; /* those of the outputs */
+        commit->manifest_stale = true;
+        status = bitcask_commit_write_manifest_unlocked(commit, &switched);
+        *unknown = status != BITCASK_OK && switched;
+        if (status != BITCASK_OK)
+            exchange(commit, change, true);
+    }
+    (void)pthread_mutex_unlock(&commit->lock);
+    return status;
+}
+
+void bitcask_commit_forget(struct bitcask_commit *commit, struct bitcask_segment *segment)
+{
+    (void)pthread_mutex_lock(&commit->lock);
+    bitcask_segments_remove(commit->segments, segment);
+    (void)pthread_mutex_unlock(&commit->lock);
+}
+
+enum bitcask_status bitcask_commit_remove_files(struct bitcask_io *io,
+                                                bitcask_file directory, uint64_t id)
+{
+    char name[BITCASK_NAME_SIZE];
+    enum bitcask_status status = bitcask_hint_remove(io, directory, id);
+
+    if (status != BITCASK_OK)
+        return status;
+    bitcask_hint_temporary_name(name, id);
+    status = io->remove(io, directory, name);
+    if (status == BITCASK_OK || status == BITCASK_NOT_FOUND) {
+        bitcask_data_name(name, id);
+        status = io->remove(io, directory, name);
+    }
+    if (status == BITCASK_NOT_FOUND)
+        return BITCASK_OK;
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "remove %s", name);
+    return BITCASK_OK;
+}
+
+/* Whether a merge could not take segment @id out of use: places may still point to it. */
+static bool is_in_use(struct bitcask_commit *commit, uint64_t id)
+{
+    uint32_t count = atomic_load(&commit->segments->count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bitcask_segment *segment = bitcask_segments_get(commit->segments, i);
+
+        if (segment != NULL && segment->id == id)
+            return true;
+    }
+    return false;
+}
+
+/* The id of a file outside the cask, from *@index on; 0: there is none. */
+static uint64_t outside_id(struct bitcask_commit *commit, size_t *index)
+{
+    uint64_t id = 0;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    while (*index < commit->outside_count &&
+           is_in_use(commit, commit->outside[*index].id))
+        (*index)++;
+    if (*index < commit->outside_count)
+        id = commit->outside[*index].id;
+    (void)pthread_mutex_unlock(&commit->lock);
+    return id;
+}
+
+enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit)
+{
+    enum bitcask_status first = BITCASK_OK;
+    size_t index = 0;
+    uint64_t id;
+
+    while ((id = outside_id(commit, &index)) != 0) {
+        enum bitcask_status status =
+            bitcask_commit_remove_files(commit->io, commit->directory, id);
+
+        if (status == BITCASK_OK) {
+            bitcask_commit_drop(commit, id);
+        } else {
+            if (first == BITCASK_OK)
+                first = status;
+            index++;
+        }
+    }
+    return first;
+}
+
+void bitcask_commit_stat(struct bitcask_commit *commit, struct bitcask_stat *stat)
+{
+    (void)pthread_mutex_lock(&commit->lock);
+    stat->appended_size = commit->appended_size;
+    for (size_t i = 0; i < commit->outside_count; i++) {
+        if (commit->outside[i].state != BITCASK_MANIFEST_RETIRED)
+            continue;
+        stat->retired_count++;
+        stat->retired_size += commit->outside[i].size;
+    }
+    (void)pthread_mutex_unlock(&commit->lock);
+}
