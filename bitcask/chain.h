@@ -45,6 +45,7 @@ struct bitcask_chain {
     uint64_t sequence;     /* of the last record accepted */
     uint64_t proven;       /* the highest that is known to be synced */
     size_t end;            /* the link where the history ends, or count */
+    uint32_t salt_tag;     /* of all our files; see bitcask_manifest_tag() */
     uint64_t highest_sane; /* no record on disk can have a sequence above */
 };
 

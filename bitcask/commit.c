@@ -35,6 +35,7 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     commit->synced_sequence = start->last_sequence;
     commit->sealed_sequence = start->last_sequence;
     commit->next_id = start->next_id;
+    commit->salt_tag = start->salt_tag;
     commit->listed = start->active;
     /*
      * What an earlier process cut off or removed, if it then died, is so in the page

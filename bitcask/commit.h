@@ -78,6 +78,7 @@ struct bitcask_commit {
     size_t outside_count;
     size_t outside_capacity;
     uint64_t next_id;
+    uint32_t salt_tag;   /* see bitcask_manifest_tag() */
     bool manifest_stale; /* the MANIFEST on disk does not describe a clean end */
 
     struct bitcask_reserve reserve;
@@ -91,6 +92,7 @@ struct bitcask_commit_start {
     struct bitcask_segment *active; /* clean: go on with this one, open for writing */
     uint64_t last_sequence;         /* all of it synced */
     uint64_t next_id;
+    uint32_t salt_tag; /* 0: a new one is wanted */
     /* Of files that should have been removed and could not; taken over by init. */
     struct bitcask_manifest_segment *outside;
     size_t outside_count;
@@ -258,6 +260,8 @@ enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit);
  * refuse: the status and the words for a write that cannot be taken any more.
  *
  * measure: set total_size to what it is.
+ *
+ * new_salt: for a file that is to be.
  */
 enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
                                                 struct bitcask_segment *segment);
@@ -273,5 +277,7 @@ enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
 void bitcask_commit_wait_manifest(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit);
 void bitcask_commit_measure(struct bitcask_commit *commit);
+enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit,
+                                            uint64_t *salt);
 
 #endif

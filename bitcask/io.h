@@ -71,6 +71,12 @@ struct bitcask_io {
     enum bitcask_status (*write)(struct bitcask_io *io, bitcask_file file,
                                  uint64_t offset, const struct bitcask_slice *parts,
                                  size_t part_count);
+    /*
+     * Begin to bring those bytes to the disk, and do not wait: a later sync has less to
+     * do. Promises nothing, and fails silently.
+     */
+    void (*begin_sync)(struct bitcask_io *io, bitcask_file file, uint64_t offset,
+                       uint64_t size);
     /* Data and size survive power loss after it. After an error, never try again. */
     enum bitcask_status (*sync)(struct bitcask_io *io, bitcask_file file);
     enum bitcask_status (*size)(struct bitcask_io *io, bitcask_file file, uint64_t *out);

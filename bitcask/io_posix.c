@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* sync_file_range */
 #include "bitcask/io.h"
 
 #include <dirent.h>
@@ -253,6 +254,17 @@ static enum bitcask_status write_file(struct bitcask_io *io, bitcask_file file,
     return BITCASK_OK;
 }
 
+static void begin_sync(struct bitcask_io *io, bitcask_file file, uint64_t offset,
+                       uint64_t size)
+{
+    (void)io;
+#ifdef SYNC_FILE_RANGE_WRITE
+    (void)sync_file_range(file, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)file, (void)offset, (void)size;
+#endif
+}
+
 static enum bitcask_status sync_file(struct bitcask_io *io, bitcask_file file)
 {
     (void)io;
@@ -411,6 +423,7 @@ struct bitcask_io *bitcask_io_posix(void)
         .close = close_file,
         .read = read_file,
         .write = write_file,
+        .begin_sync = begin_sync,
         .sync = sync_file,
         .size = size_of_file,
         .truncate = truncate_file,

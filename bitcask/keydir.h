@@ -108,13 +108,14 @@ struct bitcask_merge_item {
     uint64_t sequence;          /* of the record that lies at the place */
     struct bitcask_place place; /* for repoint: where it lies now */
 
+    bool wants_newest; /* for look: newest is wanted, too */
+
     /* Set by look. */
     bool current;    /* the key is there, by this record */
     uint64_t newest; /* the sequence by which it is there, 0 if it is not */
 
-    /* Set by repoint, if it was still by this record: where it was. */
-    bool moved;
-    struct bitcask_place before;
+    bool moved;                  /* set by repoint: it was still there by this record, */
+    struct bitcask_place before; /* here */
 };
 
 /* Which of @items the keydir still points to. */

@@ -5,6 +5,8 @@
  */
 #include "bitcask/keydir_inside.h"
 
+#include <stddef.h>
+
 /* Keys looked up under one lock: a microsecond or two. */
 enum {
     GROUP_COUNT = 16
@@ -66,8 +68,31 @@ void bitcask_keydir_wait_writers(struct bitcask_keydir *keydir)
     }
 }
 
-/* (A function that only prefetches is taken for one that does nothing: it finds, too.) */
-static void find_group(struct bitcask_keydir *keydir, struct bitcask_shard *shard,
+/*
+ * The entry that points to the record of @item, or NULL. A sequence belongs to one record
+ * only, so that keys need not be compared, which would cost another cache miss.
+ */
+static struct bitcask_keydir_entry *find_current(struct bitcask_keydir *keydir,
+                                                 const struct bitcask_merge_item *item)
+{
+    UT_hash_handle *hh = bucket_of(keydir, item->hash)->hh_head;
+
+    for (; hh != NULL; hh = hh->hh_next) {
+        struct bitcask_keydir_entry *entry = (void *)hh; /* its first member */
+
+        if (hh->hashv == table_hash(item->hash) && entry->sequence == item->sequence &&
+            is_live(entry))
+            return entry;
+    }
+    return NULL;
+}
+
+/*
+ * First ask for the memory to be brought near: the buckets, the first entry in each, and
+ * the second where the first is another key's. (A function that only prefetches would be
+ * taken for one that does nothing.)
+ */
+static void find_group(struct bitcask_keydir *keydir,
                        struct bitcask_merge_item *const *items, size_t count,
                        struct bitcask_keydir_entry **entries)
 {
@@ -76,14 +101,36 @@ static void find_group(struct bitcask_keydir *keydir, struct bitcask_shard *shar
     for (size_t i = 0; i < count; i++) {
         const UT_hash_bucket *bucket = bucket_of(keydir, items[i]->hash);
 
-        if (bucket->hh_head != NULL)
-            __builtin_prefetch(&bucket->hh_head->hh_next);
+        if (bucket->hh_head != NULL) {
+            const char *entry = (const char *)bucket->hh_head;
+
+            __builtin_prefetch(entry + offsetof(UT_hash_handle, hh_next));
+            __builtin_prefetch(entry + offsetof(struct bitcask_keydir_entry, location));
+        }
     }
     for (size_t i = 0; i < count; i++) {
-        entries[i] = bitcask_shard_find(shard, items[i]->hash, items[i]->key);
-        if (entries[i] != NULL && !is_live(entries[i]))
-            entries[i] = NULL;
+        const UT_hash_handle *hh = bucket_of(keydir, items[i]->hash)->hh_head;
+
+        if (hh != NULL && hh->hashv != table_hash(items[i]->hash) &&
+            hh->hh_next != NULL) {
+            const char *entry = (const char *)hh->hh_next;
+
+            __builtin_prefetch(entry + offsetof(UT_hash_handle, hh_next));
+            __builtin_prefetch(entry + offsetof(struct bitcask_keydir_entry, location));
+        }
     }
+    for (size_t i = 0; i < count; i++)
+        entries[i] = find_current(keydir, items[i]);
+}
+
+/* The sequence by which the key of @item is there, 0 if it is not. */
+static uint64_t find_newest(struct bitcask_shard *shard,
+                            const struct bitcask_merge_item *item)
+{
+    const struct bitcask_keydir_entry *entry =
+        bitcask_shard_find(shard, item->hash, item->key);
+
+    return entry != NULL && is_live(entry) ? entry->sequence : 0;
 }
 
 static size_t group_of(size_t rest)
@@ -101,10 +148,11 @@ void bitcask_keydir_look(struct bitcask_keydir *keydir, unsigned shard_index,
         size_t group = group_of(count);
 
         (void)pthread_rwlock_rdlock(&shard->lock);
-        find_group(keydir, shard, items, group, entries);
+        find_group(keydir, items, group, entries);
         for (size_t i = 0; i < group; i++) {
-            items[i]->newest = entries[i] != NULL ? entries[i]->sequence : 0;
-            items[i]->current = items[i]->newest == items[i]->sequence;
+            items[i]->current = entries[i] != NULL;
+            if (items[i]->wants_newest)
+                items[i]->newest = find_newest(shard, items[i]);
         }
         (void)pthread_rwlock_unlock(&shard->lock);
         items += group;
@@ -126,11 +174,10 @@ void bitcask_keydir_repoint(struct bitcask_keydir *keydir, unsigned shard_index,
         size_t group = group_of(count);
 
         (void)pthread_mutex_lock(&shard->writer);
-        find_group(keydir, shard, items, group, entries);
+        find_group(keydir, items, group, entries);
         lock_for_change(shard);
         for (size_t i = 0; i < group; i++) {
-            items[i]->moved =
-                entries[i] != NULL && entries[i]->sequence == items[i]->sequence;
+            items[i]->moved = entries[i] != NULL;
             if (!items[i]->moved)
                 continue;
             load_place(entries[i], &items[i]->before);

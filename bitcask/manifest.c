@@ -32,6 +32,13 @@ void bitcask_manifest_init(struct bitcask_manifest *manifest)
     manifest->next_id = 1;
 }
 
+uint32_t bitcask_manifest_tag(const struct bitcask_manifest *manifest)
+{
+    if (manifest->segment_count == 0)
+        return 0;
+    return (uint32_t)(manifest->segments[manifest->segment_count - 1].salt >> 32);
+}
+
 void bitcask_manifest_release(struct bitcask_manifest *manifest)
 {
     free(manifest->segments);

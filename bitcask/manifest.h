@@ -74,6 +74,13 @@ struct bitcask_manifest {
     size_t segment_capacity;
 };
 
+/*
+ * The upper half of a salt is the same for all files of a cask: so one that is listed no
+ * more, and turns up again after a power failure, is known to have been ours. It is found
+ * in any line; 0: there is none yet.
+ */
+uint32_t bitcask_manifest_tag(const struct bitcask_manifest *manifest);
+
 /* A zeroed manifest is released; next_id of a new one is 1. */
 void bitcask_manifest_init(struct bitcask_manifest *manifest);
 void bitcask_manifest_release(struct bitcask_manifest *manifest);

@@ -7,26 +7,8 @@
 
 #include "bitcask/chain.h"
 #include "bitcask/data_file.h"
-#include "bitcask/file_name.h"
 #include "bitcask/status.h"
 #include "hint/hint.h"
-
-static enum bitcask_status remove_files(struct bitcask_chain *chain,
-                                        const struct bitcask_link *link)
-{
-    struct bitcask *cask = chain->cask;
-    char name[BITCASK_NAME_SIZE];
-    enum bitcask_status status =
-        bitcask_hint_remove(cask->io, cask->directory, link->line.id);
-
-    if (status != BITCASK_OK)
-        return status;
-    bitcask_data_name(name, link->line.id);
-    status = cask->io->remove(cask->io, cask->directory, name);
-    if (status != BITCASK_OK && status != BITCASK_NOT_FOUND)
-        return bitcask_fail_errno(status, "remove %s", name);
-    return BITCASK_OK;
-}
 
 static enum bitcask_status sync_directory(struct bitcask *cask)
 {
@@ -55,7 +37,8 @@ static enum bitcask_status remove_what_is_behind(struct bitcask_chain *chain)
 
         if (!link->exists || bitcask_chain_keeps(chain, link))
             continue;
-        status = remove_files(chain, link);
+        status = bitcask_commit_remove_files(chain->cask->io, chain->cask->directory,
+                                             link->line.id);
         if (status != BITCASK_OK)
             return status;
         removed = true;

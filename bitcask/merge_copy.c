@@ -32,14 +32,15 @@ enum bitcask_status bitcask_merge_copier_create(struct bitcask_merge_copier **ou
     copier->io = run->cask->io;
     copier->file = BITCASK_NO_FILE;
     copier->in = malloc(BITCASK_MERGE_READ_SIZE);
-    copier->out = malloc(BITCASK_MERGE_WRITE_SIZE);
     copier->items = malloc(BITCASK_MERGE_BATCH_COUNT * sizeof *copier->items);
     copier->order =
         malloc(BITCASK_MERGE_BATCH_COUNT * sizeof(struct bitcask_merge_item *));
-    if (copier->in == NULL || copier->out == NULL || copier->items == NULL ||
-        copier->order == NULL)
-        return bitcask_fail_memory(BITCASK_MERGE_READ_SIZE + BITCASK_MERGE_WRITE_SIZE);
-    return BITCASK_OK;
+    if (copier->in == NULL || copier->items == NULL || copier->order == NULL)
+        return bitcask_fail_memory(BITCASK_MERGE_READ_SIZE);
+    /* Where it is to be slow, one thread is enough. */
+    return bitcask_merge_writer_start(&copier->writer, copier->io,
+                                      run->options->rate == 0 &&
+                                          !run->cask->options.no_background);
 }
 
 void bitcask_merge_copier_free(struct bitcask_merge_copier *copier)
@@ -47,7 +48,7 @@ void bitcask_merge_copier_free(struct bitcask_merge_copier *copier)
     if (copier == NULL)
         return;
     free(copier->in);
-    free(copier->out);
+    bitcask_merge_writer_end(&copier->writer);
     free(copier->items);
     free(copier->order);
     free(copier->outputs);
@@ -239,6 +240,8 @@ static void set_item(struct bitcask_merge_copier *copier, struct bitcask_merge_i
     item->hash = bitcask_keydir_hash(copier->cask->keydir, item->key);
     item->sequence = record->sequence;
     item->place.offset = offset;
+    item->wants_newest = record->kind == BITCASK_RECORD_TOMBSTONE ||
+                         (record->flags & BITCASK_RECORD_EXPIRES) != 0;
 }
 
 /*

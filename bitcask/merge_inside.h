@@ -7,11 +7,11 @@
 #define BITCASK_MERGE_INSIDE_H
 
 #include "bitcask/merge.h"
+#include "bitcask/merge_writer.h"
 
 enum {
     BITCASK_MERGE_READ_SIZE = 1 << 20,
-    BITCASK_MERGE_WRITE_SIZE = 1 << 20,
-    BITCASK_MERGE_BATCH_COUNT = 2048
+    BITCASK_MERGE_BATCH_COUNT = 4096
 };
 
 /* A record in the batch. */
@@ -19,6 +19,18 @@ struct copy_item {
     struct bitcask_merge_item at;
     struct bitcask_record record;
     const uint8_t *bytes; /* of the record, whole */
+};
+
+/* What is counted of an output, as in struct bitcask_segment. */
+struct output_numbers {
+    uint64_t record_count;
+    uint64_t live_size; /* of all puts */
+    uint64_t live_count;
+    uint64_t tombstone_size;
+    uint64_t tombstone_count;
+    uint64_t first_sequence;
+    uint64_t last_sequence;
+    bool expires;
 };
 
 struct bitcask_merge_copier {
@@ -39,11 +51,10 @@ struct bitcask_merge_copier {
     /* The output that is being written, if file is one. */
     struct bitcask_manifest_segment draft;
     bitcask_file file;
-    struct bitcask_segment numbers; /* what is counted of it */
-    uint8_t *out;
-    size_t out_size;        /* waiting in out */
-    uint64_t file_size;     /* written */
-    uint64_t unsynced_size; /* of that */
+    struct output_numbers numbers;
+    struct bitcask_merge_writer writer;
+    size_t out_size;    /* waiting in the writer's room */
+    uint64_t file_size; /* given to the writer */
     struct bitcask_hint_writer hint;
     bool hinted; /* the hint is complete so far */
 

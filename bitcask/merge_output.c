@@ -11,10 +11,6 @@
 #include "bitcask/merge_inside.h"
 #include "bitcask/status.h"
 
-enum {
-    SYNC_SIZE = 16 << 20 /* written between syncs, so that the last one is short */
-};
-
 static enum bitcask_status begin_output(struct bitcask_merge_copier *copier)
 {
     struct bitcask_io *io = copier->io;
@@ -33,7 +29,6 @@ static enum bitcask_status begin_output(struct bitcask_merge_copier *copier)
     }
     memset(&copier->numbers, 0, sizeof copier->numbers);
     copier->file_size = BITCASK_FILE_HEADER_SIZE;
-    copier->unsynced_size = 0;
     copier->out_size = 0;
     /* Without a hint the next open reads the file itself. */
     copier->hinted =
@@ -43,45 +38,44 @@ static enum bitcask_status begin_output(struct bitcask_merge_copier *copier)
     return BITCASK_OK;
 }
 
-static enum bitcask_status sync_output(struct bitcask_merge_copier *copier)
+static enum bitcask_status fail_to_write(const struct bitcask_merge_copier *copier,
+                                         enum bitcask_status status)
 {
-    enum bitcask_status status = copier->io->sync(copier->io, copier->file);
-
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "sync %010" PRIu64 ".data", copier->draft.id);
-    copier->unsynced_size = 0;
-    return BITCASK_OK;
+    return bitcask_fail_errno(status, "write %010" PRIu64 ".data", copier->draft.id);
 }
 
-static enum bitcask_status write_out(struct bitcask_merge_copier *copier,
-                                     const uint8_t *bytes, size_t size)
+/* Give what is in the writer's room on its way. */
+static enum bitcask_status flush(struct bitcask_merge_copier *copier)
 {
-    struct bitcask_slice part = { bytes, size };
+    size_t size = copier->out_size;
     enum bitcask_status status;
 
     if (size == 0)
         return BITCASK_OK;
-    status = copier->io->write(copier->io, copier->file, copier->file_size, &part, 1);
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "write %010" PRIu64 ".data, offset %" PRIu64,
-                                  copier->draft.id, copier->file_size);
+    copier->out_size = 0;
+    status =
+        bitcask_merge_writer_put(&copier->writer, copier->file, copier->file_size, size);
     copier->file_size += size;
-    copier->unsynced_size += size;
     copier->run->copied_size += size;
-    return copier->unsynced_size >= SYNC_SIZE ? sync_output(copier) : BITCASK_OK;
+    return status == BITCASK_OK ? status : fail_to_write(copier, status);
 }
 
-static enum bitcask_status flush(struct bitcask_merge_copier *copier)
+static enum bitcask_status sync_output(struct bitcask_merge_copier *copier)
 {
-    size_t size = copier->out_size;
+    enum bitcask_status status = bitcask_merge_writer_drain(&copier->writer);
 
-    copier->out_size = 0;
-    return write_out(copier, copier->out, size);
+    if (status != BITCASK_OK)
+        return fail_to_write(copier, status);
+    status = copier->io->sync(copier->io, copier->file);
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "sync %010" PRIu64 ".data", copier->draft.id);
+    return BITCASK_OK;
 }
 
 /* Close the file that is being written, and leave nothing of it. */
 static void abandon_output(struct bitcask_merge_copier *copier)
 {
+    (void)bitcask_merge_writer_drain(&copier->writer);
     bitcask_hint_writer_release(&copier->hint);
     if (copier->file == BITCASK_NO_FILE)
         return;
@@ -96,7 +90,7 @@ static void abandon_output(struct bitcask_merge_copier *copier)
 static enum bitcask_status add_output(struct bitcask_merge_copier *copier)
 {
     struct bitcask_segments *segments = &copier->cask->segments;
-    const struct bitcask_segment *numbers = &copier->numbers;
+    const struct output_numbers *numbers = &copier->numbers;
     struct bitcask_segment *segment;
     enum bitcask_status status;
 
@@ -119,15 +113,15 @@ static enum bitcask_status add_output(struct bitcask_merge_copier *copier)
     segment->purged_sequence = copier->purged_sequence;
     segment->name_synced = true; /* by the switch, before it counts */
     atomic_store(&segment->data_size, copier->file_size);
-    atomic_store(&segment->record_count, atomic_load(&numbers->record_count));
-    atomic_store(&segment->tombstone_count, atomic_load(&numbers->tombstone_count));
-    atomic_store(&segment->tombstone_size, atomic_load(&numbers->tombstone_size));
-    atomic_store(&segment->expires, atomic_load(&numbers->expires));
-    atomic_store(&segment->first_sequence, atomic_load(&numbers->first_sequence));
-    atomic_store(&segment->last_sequence, atomic_load(&numbers->last_sequence));
+    atomic_store(&segment->record_count, numbers->record_count);
+    atomic_store(&segment->tombstone_count, numbers->tombstone_count);
+    atomic_store(&segment->tombstone_size, numbers->tombstone_size);
+    atomic_store(&segment->expires, numbers->expires);
+    atomic_store(&segment->first_sequence, numbers->first_sequence);
+    atomic_store(&segment->last_sequence, numbers->last_sequence);
     /* All of it, until it turns out otherwise: never less than there is. */
-    atomic_store(&segment->live_size, atomic_load(&numbers->live_size));
-    atomic_store(&segment->live_count, atomic_load(&numbers->live_count));
+    atomic_store(&segment->live_size, numbers->live_size);
+    atomic_store(&segment->live_count, numbers->live_count);
     atomic_store(&segment->sealed, true);
     bitcask_segment_map(segments, segment, copier->file_size);
     bitcask_segment_park(segments, segment);
@@ -190,7 +184,7 @@ static enum bitcask_status make_room(struct bitcask_merge_copier *copier, uint64
     if (status == BITCASK_OK && copier->file == BITCASK_NO_FILE)
         status = begin_output(copier);
     if (status == BITCASK_OK && copier->out_size > 0 &&
-        size > BITCASK_MERGE_WRITE_SIZE - copier->out_size)
+        size > BITCASK_MERGE_PIECE_SIZE - copier->out_size)
         status = flush(copier);
     return status;
 }
@@ -199,6 +193,7 @@ static enum bitcask_status make_room(struct bitcask_merge_copier *copier, uint64
 static void note_record(struct bitcask_merge_copier *copier,
                         const struct bitcask_record *record, struct bitcask_slice key)
 {
+    struct output_numbers *numbers = &copier->numbers;
     uint64_t size = bitcask_record_size(record);
     struct bitcask_hint_entry entry = {
         .kind = record->kind,
@@ -210,11 +205,20 @@ static void note_record(struct bitcask_merge_copier *copier,
         .key = key,
     };
 
-    bitcask_segment_count_record(&copier->numbers, record, record->sequence);
+    numbers->record_count++;
     if (record->kind == BITCASK_RECORD_PUT) {
-        atomic_fetch_add_explicit(&copier->numbers.live_size, size, memory_order_relaxed);
-        atomic_fetch_add_explicit(&copier->numbers.live_count, 1, memory_order_relaxed);
+        numbers->live_size += size;
+        numbers->live_count++;
+    } else {
+        numbers->tombstone_size += size;
+        numbers->tombstone_count++;
     }
+    if ((record->flags & BITCASK_RECORD_EXPIRES) != 0)
+        numbers->expires = true;
+    if (numbers->first_sequence == 0 || record->sequence < numbers->first_sequence)
+        numbers->first_sequence = record->sequence;
+    if (record->sequence > numbers->last_sequence)
+        numbers->last_sequence = record->sequence;
     copier->counts.record_out_count++;
     copier->hinted =
         copier->hinted && bitcask_hint_writer_add(&copier->hint, &entry) == BITCASK_OK;
@@ -237,11 +241,12 @@ enum bitcask_status bitcask_merge_write(struct bitcask_merge_copier *copier,
                                         struct bitcask_slice key, const uint8_t *value)
 {
     enum bitcask_status status = make_room(copier, bitcask_record_size(record));
-    uint8_t *bytes = copier->out + copier->out_size;
+    uint8_t *bytes;
     size_t size;
 
     if (status != BITCASK_OK)
         return status;
+    bytes = bitcask_merge_writer_room(&copier->writer) + copier->out_size;
     note_record(copier, record, key);
     size = encode_prefix(copier, record, key.data, bytes);
     memcpy(bytes + size, key.data, key.size);
@@ -257,6 +262,7 @@ enum bitcask_status bitcask_merge_write_head(struct bitcask_merge_copier *copier
                                              struct bitcask_slice key)
 {
     enum bitcask_status status = make_room(copier, bitcask_record_size(record));
+    uint8_t *bytes;
     size_t size;
 
     if (status == BITCASK_OK)
@@ -264,8 +270,9 @@ enum bitcask_status bitcask_merge_write_head(struct bitcask_merge_copier *copier
     if (status != BITCASK_OK)
         return status;
     note_record(copier, record, key);
-    size = encode_prefix(copier, record, key.data, copier->out);
-    memcpy(copier->out + size, key.data, key.size);
+    bytes = bitcask_merge_writer_room(&copier->writer);
+    size = encode_prefix(copier, record, key.data, bytes);
+    memcpy(bytes + size, key.data, key.size);
     copier->out_size = size + key.size;
     return flush(copier);
 }
@@ -273,5 +280,7 @@ enum bitcask_status bitcask_merge_write_head(struct bitcask_merge_copier *copier
 enum bitcask_status bitcask_merge_write_piece(struct bitcask_merge_copier *copier,
                                               const uint8_t *bytes, size_t size)
 {
-    return write_out(copier, bytes, size);
+    memcpy(bitcask_merge_writer_room(&copier->writer), bytes, size);
+    copier->out_size = size;
+    return flush(copier);
 }

@@ -14,6 +14,42 @@ enum {
     KEYS_SIZE = 256 << 10
 };
 
+/* A record in the segment of number @index has died, or @count of them, of @size. */
+static void subtract(struct bitcask *cask, uint32_t index, uint64_t count, uint64_t size)
+{
+    struct bitcask_segment *segment = bitcask_segments_get(&cask->segments, index);
+
+    atomic_fetch_sub_explicit(&segment->live_size, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&segment->live_count, count, memory_order_relaxed);
+}
+
+/*
+ * What was moved is dead where it was; what was not has died where it was copied to. They
+ * come one input after the other.
+ */
+static void count_dead(struct bitcask_merge_copier *copier)
+{
+    uint32_t index = 0;
+    uint64_t count = 0;
+    uint64_t size = 0;
+
+    for (size_t i = 0; i < copier->count; i++) {
+        const struct bitcask_merge_item *item = &copier->items[i].at;
+        const struct bitcask_place *place = item->moved ? &item->before : &item->place;
+
+        if (count > 0 && place->segment != index) {
+            subtract(copier->cask, index, count, size);
+            count = 0;
+            size = 0;
+        }
+        index = place->segment;
+        count++;
+        size += bitcask_place_record_size(place, item->key.size);
+    }
+    if (count > 0)
+        subtract(copier->cask, index, count, size);
+}
+
 /* Move the places of the batch, and count what has died meanwhile. */
 static void repoint_batch(struct bitcask_merge_copier *copier)
 {
@@ -28,45 +64,67 @@ static void repoint_batch(struct bitcask_merge_copier *copier)
     for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++)
         bitcask_keydir_repoint(copier->cask->keydir, i, copier->order + begins[i],
                                begins[i + 1] - begins[i]);
-    for (size_t i = 0; i < copier->count; i++) {
-        const struct bitcask_merge_item *item = &copier->items[i].at;
-
-        bitcask_cask_count_dead(copier->cask, item->moved ? &item->before : &item->place,
-                                item->key.size);
-    }
+    count_dead(copier);
     copier->count = 0;
     copier->keys.size = 0;
 }
 
-/* Put a record of @output into the batch. item->newest is where its key is kept. */
+/* Put a put of @output into the batch. item->newest is where its key is kept. */
 static enum bitcask_status add_to_batch(struct bitcask_merge_copier *copier,
                                         const struct bitcask_segment *output,
-                                        const struct bitcask_walk_record *record)
+                                        const struct bitcask_hint_entry *entry)
 {
     struct bitcask_merge_item *item = &copier->items[copier->count].at;
     enum bitcask_status status;
 
     item->newest = copier->keys.size;
-    item->key = record->key;
-    item->hash = bitcask_keydir_hash(copier->cask->keydir, record->key);
-    item->sequence = record->header.sequence;
+    item->key = entry->key;
+    item->hash = bitcask_keydir_hash(copier->cask->keydir, entry->key);
+    item->sequence = entry->sequence;
     item->place = (struct bitcask_place){
-        .sequence = record->header.sequence,
-        .offset = record->offset,
+        .sequence = entry->sequence,
+        .offset = entry->offset,
         .segment = output->index,
-        .value_size = record->header.value_size,
-        .flags = (record->header.flags & BITCASK_RECORD_EXPIRES) != 0
-                     ? BITCASK_PLACE_EXPIRES
-                     : 0,
+        .value_size = entry->value_size,
+        .flags = (entry->flags & BITCASK_RECORD_EXPIRES) != 0 ? BITCASK_PLACE_EXPIRES : 0,
     };
-    status = bitcask_buffer_append(&copier->keys, record->key.data, record->key.size);
-    if (status == BITCASK_OK)
-        copier->count++;
-    return status;
+    status = bitcask_buffer_append(&copier->keys, entry->key.data, entry->key.size);
+    if (status != BITCASK_OK)
+        return status;
+    if (++copier->count == BITCASK_MERGE_BATCH_COUNT || copier->keys.size >= KEYS_SIZE)
+        repoint_batch(copier);
+    return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
-                                          struct bitcask_segment *output)
+/*
+ * By the hint, which is quicker. *usable: there is one, and it speaks for all of the
+ * output. All of it was verified before the first entry is used: what fails afterwards
+ * fails for good, since nothing may be counted twice.
+ */
+static enum bitcask_status repoint_by_hint(struct bitcask_merge_copier *copier,
+                                           const struct bitcask_segment *output,
+                                           bool *usable)
+{
+    struct bitcask_buffer window = { 0 };
+    struct bitcask_hint_entry entry;
+    struct bitcask_hint hint;
+    enum bitcask_status status = bitcask_hint_open(
+        &hint, copier->io, copier->cask->directory, output->id, output->salt, &window);
+
+    *usable =
+        status == BITCASK_OK && hint.trailer.data_size == atomic_load(&output->data_size);
+    while (*usable && status == BITCASK_OK) {
+        status = bitcask_hint_next(&hint, &entry);
+        if (status == BITCASK_OK && entry.kind == BITCASK_RECORD_PUT)
+            status = add_to_batch(copier, output, &entry);
+    }
+    bitcask_hint_close(&hint);
+    bitcask_buffer_release(&window);
+    return !*usable || status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+}
+
+static enum bitcask_status repoint_by_data(struct bitcask_merge_copier *copier,
+                                           const struct bitcask_segment *output)
 {
     struct bitcask_io *io = copier->io;
     struct bitcask_walk_record record;
@@ -78,23 +136,43 @@ enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
         bitcask_data_file_open(io, copier->cask->directory, output->id, output->salt,
                                BITCASK_IO_READ, &file, &file_size, &torn);
 
-    copier->count = 0;
-    copier->keys.size = 0;
     if (status == BITCASK_OK)
         status = bitcask_walk_init(&walk, io, file, output->id, output->salt,
                                    atomic_load(&output->data_size));
     while (status == BITCASK_OK) {
         status = bitcask_walk_next(&walk, &record);
-        if (status == BITCASK_OK && record.header.kind == BITCASK_RECORD_PUT)
-            status = add_to_batch(copier, output, &record);
-        if (copier->count == BITCASK_MERGE_BATCH_COUNT || copier->keys.size >= KEYS_SIZE)
-            repoint_batch(copier);
+        if (status == BITCASK_OK && record.header.kind == BITCASK_RECORD_PUT) {
+            struct bitcask_hint_entry entry = {
+                .flags = record.header.flags,
+                .value_size = record.header.value_size,
+                .offset = record.offset,
+                .sequence = record.header.sequence,
+                .key = record.key,
+            };
+
+            status = add_to_batch(copier, output, &entry);
+        }
     }
-    repoint_batch(copier);
     bitcask_walk_release(&walk);
     if (file != BITCASK_NO_FILE)
         io->close(io, file);
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+}
+
+enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
+                                          struct bitcask_segment *output)
+{
+    bool usable = false;
+    enum bitcask_status status = BITCASK_OK;
+
+    copier->count = 0;
+    copier->keys.size = 0;
+    if (atomic_load(&output->hint_size) > 0)
+        status = repoint_by_hint(copier, output, &usable);
+    if (status == BITCASK_OK && !usable)
+        status = repoint_by_data(copier, output);
+    repoint_batch(copier);
+    return status;
 }
 
 enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
@@ -129,6 +207,7 @@ enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
         item.key = record.key;
         item.hash = bitcask_keydir_hash(cask->keydir, record.key);
         item.sequence = record.header.sequence;
+        item.wants_newest = true;
         bitcask_keydir_look(cask->keydir, bitcask_keydir_shard(item.hash), &order, 1);
         if (item.newest > item.sequence)
             continue;

@@ -77,10 +77,11 @@ static enum bitcask_status is_whole(struct bitcask_chain *chain,
 /*
  * The file of @link begins with the header of another. If that one is ours too, somebody
  * has exchanged them; if it has the same id, file and MANIFEST are of different casks.
- * If all of it is the other's, it was put there. Otherwise a power failure may have done
- * it: the first sector never reached the disk, and what was there before belonged to a
- * file that is gone. (Its id was another: none is given out twice.) As with any header
- * that is not whole, it is for the proofs to say whether ours was synced.
+ * If all of it is another cask's, it was put there. Otherwise a power failure may have
+ * done it: the file, or its first sector, never reached the disk, and what was there
+ * before belonged to a file that is gone, one that a merge has replaced for example. (Its
+ * id was another: none is given out twice.) As with any header that is not whole, it is
+ * for the proofs to say whether ours was synced.
  */
 enum bitcask_status bitcask_chain_judge_header(struct bitcask_chain *chain,
                                                struct bitcask_link *link)
@@ -101,7 +102,8 @@ enum bitcask_status bitcask_chain_judge_header(struct bitcask_chain *chain,
             cask->io->close(cask->io, file);
         return status;
     }
-    status = is_whole(chain, link, &header, &whole);
+    if ((uint32_t)(header.salt >> 32) != chain->salt_tag)
+        status = is_whole(chain, link, &header, &whole);
     if (status != BITCASK_OK)
         return status;
     if (whole)

@@ -28,6 +28,7 @@ static enum bitcask_status collect_links(struct bitcask_chain *chain,
     }
     chain->sequence = manifest->sequence;
     chain->proven = manifest->sequence;
+    chain->salt_tag = bitcask_manifest_tag(manifest);
     chain->end = chain->count;
     return BITCASK_OK;
 }
@@ -443,6 +444,7 @@ enum bitcask_status bitcask_recover(struct bitcask *cask,
     start->active = active != NULL ? active->segment : NULL;
     start->last_sequence = chain.sequence;
     start->next_id = manifest->next_id;
+    start->salt_tag = chain.salt_tag;
 
 out:
     bitcask_buffer_release(&chain.loader.window);

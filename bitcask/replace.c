@@ -114,15 +114,12 @@ static void drop_outside(struct bitcask_commit *commit, uint64_t id)
 static enum bitcask_status give_out(struct bitcask_commit *commit, size_t count,
                                     struct bitcask_manifest_segment *drafts)
 {
-    struct bitcask_io *io = commit->io;
     enum bitcask_status status = reserve_outside(commit, count);
 
     for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
         drafts[i] = (struct bitcask_manifest_segment){ .state = BITCASK_MANIFEST_DRAFT,
                                                        .id = commit->next_id + i };
-        status = io->random(io, &drafts[i].salt, sizeof drafts[i].salt);
-        if (status != BITCASK_OK)
-            bitcask_fail_errno(status, "get random bytes for a salt");
+        status = bitcask_commit_new_salt(commit, &drafts[i].salt);
     }
     if (status != BITCASK_OK)
         return status;

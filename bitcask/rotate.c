@@ -220,6 +220,18 @@ enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit
     return status;
 }
 
+enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit, uint64_t *salt)
+{
+    enum bitcask_status status = commit->io->random(commit->io, salt, sizeof *salt);
+
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "get random bytes for a salt");
+    if (commit->salt_tag == 0)
+        commit->salt_tag = (uint32_t)(*salt >> 32);
+    *salt = (uint64_t)commit->salt_tag << 32 | (uint32_t)*salt;
+    return BITCASK_OK;
+}
+
 enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
 {
     uint64_t first_id = commit->next_id;
@@ -233,10 +245,7 @@ enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
     for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
         prepared[i].state = BITCASK_MANIFEST_PREPARED;
         prepared[i].id = first_id + i;
-        status =
-            commit->io->random(commit->io, &prepared[i].salt, sizeof prepared[i].salt);
-        if (status != BITCASK_OK)
-            bitcask_fail_errno(status, "get random bytes for a salt");
+        status = bitcask_commit_new_salt(commit, &prepared[i].salt);
     }
     if (status == BITCASK_OK) {
         commit->next_id = first_id + count;

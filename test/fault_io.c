@@ -171,6 +171,13 @@ static enum bitcask_status write_file(struct bitcask_io *io, bitcask_file file,
     return real()->write(real(), file, offset, parts, part_count);
 }
 
+static void begin_sync(struct bitcask_io *io, bitcask_file file, uint64_t offset,
+                       uint64_t size)
+{
+    (void)io;
+    real()->begin_sync(real(), file, offset, size);
+}
+
 static enum bitcask_status sync_file(struct bitcask_io *io, bitcask_file file)
 {
     enum bitcask_status status = admit(io, FAULT_SYNC);
@@ -323,6 +330,7 @@ void fault_io_init(struct fault_io *fault)
         .close = close_file,
         .read = read_file,
         .write = write_file,
+        .begin_sync = begin_sync,
         .sync = sync_file,
         .size = size_of_file,
         .truncate = truncate_file,

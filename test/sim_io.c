@@ -359,6 +359,16 @@ static void store_bytes(struct bitcask_io *io, const uint8_t *address, const voi
     leave(disk);
 }
 
+/* What it does can happen at any time. */
+static void begin_sync(struct bitcask_io *io, bitcask_file file, uint64_t offset,
+                       uint64_t size)
+{
+    (void)io;
+    (void)file;
+    (void)offset;
+    (void)size;
+}
+
 static enum bitcask_status sync_file(struct bitcask_io *io, bitcask_file file)
 {
     struct sim_disk *disk = disk_of(io);
@@ -588,6 +598,7 @@ const struct bitcask_io sim_io = {
     .close = close_file,
     .read = read_file,
     .write = write_file,
+    .begin_sync = begin_sync,
     .sync = sync_file,
     .size = size_of_file,
     .truncate = truncate_file,

@@ -13,7 +13,7 @@ cd "$source_root"
 floors='
 bitcask/bitcask
 bitcask/bytes bitcask/io bitcask/slab bitcask/status
-bitcask/buffer bitcask/check bitcask/io_posix
+bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer
 bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
@@ -46,9 +46,9 @@ sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
 pthread.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
 pthread.h bitcask/commit.h bitcask/commit.c
-pthread.h bitcask/background.h bitcask/cask.c
+pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h
 signal.h bitcask/background.c
-signal.h bitcask/load.c
+signal.h bitcask/load.c bitcask/merge_writer.c
 libdeflate.h bitcask/format.c
 uthash.h bitcask/keydir_inside.h
 xxhash.h bitcask/keydir_table.c
