@@ -159,7 +159,7 @@ static void shrink_step(struct bitcask_merge_run *run, struct bitcask_plan_file 
 
     if (count > 1) {
         for (struct bitcask_plan_file *file = files + count / 2; file < end; file++) {
-            if (file->taken)
+            if (file->taken && !file->done)
                 file->step++;
         }
         return;
@@ -215,7 +215,7 @@ static size_t find_step(const struct bitcask_plan *plan, struct bitcask_plan_fil
         first++;
     *files = plan->files + first;
     while (first + count < plan->file_count && (*files)[count].taken &&
-           (*files)[count].step == (*files)->step)
+           !(*files)[count].done && (*files)[count].step == (*files)->step)
         count++;
     return count;
 }

@@ -293,6 +293,22 @@ static void hint_what_has_none(struct bitcask *cask)
     }
 }
 
+/*
+ * Remove what the MANIFEST calls a draft or retired; what cannot be removed now is listed
+ * on, and can be later. Whoever wrote that MANIFEST may have died before it was durable:
+ * the one before it may need the files.
+ */
+static enum bitcask_status remove_what_is_outside(struct bitcask *cask)
+{
+    enum bitcask_status status = cask->io->directory_sync(cask->io, cask->directory);
+
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "sync the directory before removing files that "
+                                          "a merge has left");
+    (void)bitcask_commit_tidy(&cask->commit);
+    return BITCASK_OK;
+}
+
 /* The queue for appends, and with it the right to change the directory. */
 static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool mended,
                                          const struct bitcask_commit_start *start)
@@ -323,8 +339,8 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
         return status;
     }
     status = bitcask_merges_init(&cask->merges);
-    /* What cannot be removed now is listed on, and can be later. */
-    (void)bitcask_commit_tidy(&cask->commit);
+    if (status == BITCASK_OK && cask->commit.outside_count > 0)
+        status = remove_what_is_outside(cask);
     if (status == BITCASK_OK && is_new) {
         status = cask->io->directory_sync_parent(cask->io, cask->directory);
         /* Who made the directory may have had the right to; we need not have it. */
