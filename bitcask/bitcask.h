@@ -405,8 +405,8 @@ struct bitcask_merge_report {
  * a time: one that began by itself makes way, another is waited for.
  *
  * Durable: before a file is removed everything written until then is synced, and so is
- * what replaces it. A crash at any moment leaves all that was there. Memory: 4 MiB, and
- * 200 bytes for each data file.
+ * what replaces it. A crash at any moment leaves all that was there. Memory: 8 MiB, and
+ * 400 bytes for each data file.
  *
  * BITCASK_OK: all that was chosen is merged, or max_ms has passed, or nothing was to do.
  * BITCASK_CORRUPT: a record fails its checks; its file stays as it is, the others have

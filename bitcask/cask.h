@@ -33,6 +33,7 @@ struct bitcask_merges {
     _Atomic uint64_t copied_size;
     _Atomic uint64_t freed_size;
     _Atomic int failure; /* of the last that began by itself */
+    uint64_t idle_size;  /* the next begins by itself when so much was appended */
 };
 
 struct bitcask {

@@ -156,37 +156,34 @@ static enum bitcask_status load_some(struct bitcask_loader *loader,
 }
 
 /* Note the records that delete, now or one day, among @entries. */
-static uint64_t count_tombstones(struct bitcask_segment *segment,
-                                 const struct bitcask_hint_entry *entries, size_t count)
+static void count_tombstones(struct bitcask_segment *segment,
+                             const struct bitcask_hint_entry *entries, size_t count)
 {
-    uint64_t size = 0;
-
     for (size_t i = 0; i < count; i++) {
         if (entries[i].kind == BITCASK_RECORD_TOMBSTONE)
-            size += BITCASK_RECORD_HEADER_SIZE + entries[i].key.size;
+            bitcask_segment_count_tombstone(segment, entries[i].sequence,
+                                            BITCASK_RECORD_HEADER_SIZE +
+                                                entries[i].key.size);
         if ((entries[i].flags & BITCASK_RECORD_EXPIRES) != 0)
             atomic_store(&segment->expires, true);
     }
-    return size;
 }
 
 static enum bitcask_status load_entries(struct bitcask_loader *loader,
                                         struct bitcask_segment *segment,
-                                        struct bitcask_hint *hint,
-                                        uint64_t *tombstone_size)
+                                        struct bitcask_hint *hint)
 {
     struct bitcask_hint_entry entries[TAKE_COUNT];
     size_t count;
     enum bitcask_status status;
 
-    *tombstone_size = 0;
     while ((status = bitcask_hint_take(hint, entries, TAKE_COUNT, &count)) ==
            BITCASK_OK) {
         status = load_some(loader, segment, entries, count);
         if (status != BITCASK_OK)
             return status;
         if (loader->part == 0)
-            *tombstone_size += count_tombstones(segment, entries, count);
+            count_tombstones(segment, entries, count);
     }
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
 }
@@ -214,7 +211,6 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
 {
     struct bitcask *cask = loader->cask;
     struct bitcask_hint hint;
-    uint64_t tombstone_size = 0;
     enum bitcask_status status;
 
     *covered = 0;
@@ -226,13 +222,15 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
 
     *hinted = hint.trailer.data_size;
     if (on_terms(&hint.trailer, terms)) {
-        status = load_entries(loader, segment, &hint, &tombstone_size);
+        status = load_entries(loader, segment, &hint);
         *covered = hint.trailer.data_size;
     }
     bitcask_hint_close(&hint);
     if (status == BITCASK_CORRUPT) { /* it was whole a moment ago: then without it */
         *covered = 0;
         status = BITCASK_OK;
+        if (loader->part == 0)
+            atomic_store(&segment->tombstone_size, 0);
     }
     if (status != BITCASK_OK || *covered == 0 || loader->part != 0)
         return status;
@@ -240,7 +238,6 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
     segment->hint_size = hint.trailer.data_size;
     atomic_store(&segment->record_count, hint.trailer.entry_count);
     atomic_store(&segment->tombstone_count, hint.trailer.tombstone_count);
-    atomic_store(&segment->tombstone_size, tombstone_size);
     atomic_store(&segment->first_sequence, hint.trailer.first_sequence);
     atomic_store(&segment->last_sequence, hint.trailer.last_sequence);
     atomic_fetch_add(&cask->hint_count, 1);

@@ -53,6 +53,8 @@ static enum bitcask_status collect(struct bitcask *cask, struct bitcask_plan *pl
         file->live_count = atomic_load(&segment->live_count);
         file->tombstone_size = atomic_load(&segment->tombstone_size);
         file->tombstone_count = atomic_load(&segment->tombstone_count);
+        file->tombstone_first = atomic_load(&segment->tombstone_first);
+        file->tombstone_last = atomic_load(&segment->tombstone_last);
         file->record_count = atomic_load(&segment->record_count);
         file->first_sequence = atomic_load(&segment->first_sequence);
         file->last_sequence = atomic_load(&segment->last_sequence);
@@ -149,7 +151,7 @@ static enum bitcask_status look_at_tombstones(struct bitcask_merge_run *run)
         if (!file->taken || file->tombstone_count == 0)
             continue;
         horizon = bitcask_plan_horizon(&run->plan, file->step);
-        if (file->last_sequence > horizon)
+        if (file->tombstone_last > horizon)
             status = bitcask_merge_count_kept(run, file->segment, horizon,
                                               &file->kept_size, &file->kept_count);
         if (status == BITCASK_CORRUPT) /* the merge will say so */
@@ -190,6 +192,18 @@ static void foretell(struct bitcask_merge_run *run)
     report->output_size += report->output_count * BITCASK_FILE_HEADER_SIZE;
 }
 
+/* An active file that was sealed for the merge, and was not merged after all. */
+static void hint_what_was_sealed(struct bitcask_merge_run *run)
+{
+    for (size_t i = 0; i < run->plan.file_count; i++) {
+        const struct bitcask_plan_file *file = &run->plan.files[i];
+
+        if (file->active && !file->done && atomic_load(&file->segment->sealed) &&
+            atomic_load(&file->segment->hint_size) == 0)
+            bitcask_background_hint(&run->cask->background, file->segment);
+    }
+}
+
 /* With the right to run, and all of @run set up. */
 static enum bitcask_status merge(struct bitcask_merge_run *run)
 {
@@ -217,7 +231,11 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
     status = bitcask_commit_tidy(&run->cask->commit);
     if (status != BITCASK_OK)
         bitcask_merge_remember(run, status);
-    return run->report->taken_count > 0 ? bitcask_merge_carry_out(run) : run->status;
+    if (run->report->taken_count == 0)
+        return run->status;
+    status = bitcask_merge_carry_out(run);
+    hint_what_was_sealed(run);
+    return status;
 }
 
 static enum bitcask_status run_merge(struct bitcask *cask,
@@ -309,18 +327,52 @@ enum bitcask_status bitcask_merge_due(struct bitcask *cask, bool *due)
     return status;
 }
 
+/*
+ * Which tombstones have to be kept is only an estimate beforehand. After a merge that has
+ * given back less than it should have, as much has to be written as it has copied before
+ * the next one: so write amplification stays bounded, and no merge runs for ever.
+ */
+static void note_worth(struct bitcask *cask, const struct bitcask_merge_report *report)
+{
+    uint64_t percent = cask->options.merge_dead_percent;
+    uint64_t freed = report->input_size > report->output_size
+                         ? report->input_size - report->output_size
+                         : 0;
+    struct bitcask_stat stat;
+
+    if ((double)freed * (double)(100 - percent) >=
+            (double)report->output_size * (double)percent ||
+        bitcask_stat(cask, &stat) != BITCASK_OK)
+        return;
+    cask->merges.idle_size = stat.appended_size + report->output_size;
+}
+
+/* Whether a merge is due, and the last one was worth it. */
+static enum bitcask_status is_time(struct bitcask *cask, bool *due)
+{
+    struct bitcask_stat stat;
+    enum bitcask_status status = bitcask_merge_due(cask, due);
+
+    if (status == BITCASK_OK && *due && cask->merges.idle_size > 0) {
+        status = bitcask_stat(cask, &stat);
+        *due = status == BITCASK_OK && stat.appended_size >= cask->merges.idle_size;
+    }
+    return status;
+}
+
 enum bitcask_status bitcask_merge_by_itself(struct bitcask *cask)
 {
     struct bitcask_merge_options options = { .rate = cask->options.merge_rate };
     struct bitcask_merge_report report = { .input_count = 1 };
     bool due = false;
-    enum bitcask_status status = bitcask_merge_due(cask, &due);
+    enum bitcask_status status = is_time(cask, &due);
 
     while (status == BITCASK_OK && due && report.input_count > 0) {
         memset(&report, 0, sizeof report);
         status = run_merge(cask, &options, &report, true);
+        note_worth(cask, &report);
         if (status == BITCASK_OK)
-            status = bitcask_merge_due(cask, &due);
+            status = is_time(cask, &due);
     }
     atomic_store(&cask->merges.failure, -(int)status);
     if (status == BITCASK_OK && due)

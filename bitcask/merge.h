@@ -37,6 +37,7 @@ struct bitcask_merge_run {
     bool by_itself;
     uint64_t begun_ms;
     uint64_t paced_size; /* read since */
+    uint64_t lost_ms;    /* in which less was read than was allowed */
     uint64_t done_size;
     uint64_t copied_size;
     uint64_t total_size;

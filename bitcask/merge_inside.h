@@ -28,6 +28,8 @@ struct output_numbers {
     uint64_t live_count;
     uint64_t tombstone_size;
     uint64_t tombstone_count;
+    uint64_t tombstone_first;
+    uint64_t tombstone_last;
     uint64_t first_sequence;
     uint64_t last_sequence;
     bool expires;

@@ -116,6 +116,8 @@ static enum bitcask_status add_output(struct bitcask_merge_copier *copier)
     atomic_store(&segment->record_count, numbers->record_count);
     atomic_store(&segment->tombstone_count, numbers->tombstone_count);
     atomic_store(&segment->tombstone_size, numbers->tombstone_size);
+    atomic_store(&segment->tombstone_first, numbers->tombstone_first);
+    atomic_store(&segment->tombstone_last, numbers->tombstone_last);
     atomic_store(&segment->expires, numbers->expires);
     atomic_store(&segment->first_sequence, numbers->first_sequence);
     atomic_store(&segment->last_sequence, numbers->last_sequence);
@@ -189,6 +191,15 @@ static enum bitcask_status make_room(struct bitcask_merge_copier *copier, uint64
     return status;
 }
 
+/* Widen the range from *@first, 0 if there is none yet, to *@last by @sequence. */
+static void widen(uint64_t *first, uint64_t *last, uint64_t sequence)
+{
+    if (*first == 0 || sequence < *first)
+        *first = sequence;
+    if (sequence > *last)
+        *last = sequence;
+}
+
 /* Count what is about to be written as @record, and tell the hint. */
 static void note_record(struct bitcask_merge_copier *copier,
                         const struct bitcask_record *record, struct bitcask_slice key)
@@ -212,13 +223,11 @@ static void note_record(struct bitcask_merge_copier *copier,
     } else {
         numbers->tombstone_size += size;
         numbers->tombstone_count++;
+        widen(&numbers->tombstone_first, &numbers->tombstone_last, record->sequence);
     }
     if ((record->flags & BITCASK_RECORD_EXPIRES) != 0)
         numbers->expires = true;
-    if (numbers->first_sequence == 0 || record->sequence < numbers->first_sequence)
-        numbers->first_sequence = record->sequence;
-    if (record->sequence > numbers->last_sequence)
-        numbers->last_sequence = record->sequence;
+    widen(&numbers->first_sequence, &numbers->last_sequence, record->sequence);
     copier->counts.record_out_count++;
     copier->hinted =
         copier->hinted && bitcask_hint_writer_add(&copier->hint, &entry) == BITCASK_OK;

@@ -10,6 +10,10 @@
 enum {
     /* A file below this share of file_size_max is small. */
     SMALL_SHARE = 8,
+    /* So many of them are worth joining. */
+    SMALL_COUNT_MIN = 4,
+    /* Rounds in which tombstones of one file are let go by taking another. */
+    ROUND_COUNT_MAX = 16
 };
 
 /* Bytes of records. */
@@ -83,14 +87,14 @@ static struct bounds bounds_of(const struct bitcask_plan *plan)
 /* About how many bytes of the tombstones of @file are above @horizon. */
 static uint64_t kept_size(const struct bitcask_plan_file *file, uint64_t horizon)
 {
-    uint64_t span = file->last_sequence - file->first_sequence + 1;
+    uint64_t span = file->tombstone_last - file->tombstone_first + 1;
 
-    if (file->tombstone_size == 0 || file->last_sequence <= horizon)
+    if (file->tombstone_size == 0 || file->tombstone_last <= horizon)
         return 0;
-    if (horizon < file->first_sequence)
+    if (horizon < file->tombstone_first)
         return file->tombstone_size;
     return (uint64_t)((double)file->tombstone_size *
-                      ((double)(file->last_sequence - horizon) / (double)span));
+                      ((double)(file->tombstone_last - horizon) / (double)span));
 }
 
 /* What a merge of all that is taken would do. */
@@ -204,8 +208,8 @@ static void take_what_tombstones_wait_for(struct bitcask_plan *plan)
     for (size_t i = 0; i < plan->file_count; i++) {
         const struct bitcask_plan_file *file = &plan->files[i];
 
-        if (kept_size(file, horizon) > 0 && file->last_sequence > last)
-            last = file->last_sequence;
+        if (kept_size(file, horizon) > 0 && file->tombstone_last > last)
+            last = file->tombstone_last;
     }
     for (size_t i = 0; i < plan->file_count; i++) {
         struct bitcask_plan_file *file = &plan->files[i];
@@ -251,29 +255,29 @@ static bool is_small(const struct bitcask_plan *plan,
 
 /*
  * Small files go along where that costs nothing that the others have not saved, the
- * smallest first. It must leave fewer files than there were.
+ * smallest first, and only when there are some of them: else each merge would write the
+ * few that there always are again.
  */
 static void join_small(struct bitcask_plan *plan)
 {
     struct sums sums = sum_up(plan);
     size_t joined = 0;
 
+    if (sums.freed == 0)
+        return;
     qsort(plan->files, plan->file_count, sizeof *plan->files, compare_sizes);
-    for (size_t i = 0; i < plan->file_count; i++) {
+    for (size_t i = 0; i < plan->file_count && is_small(plan, &plan->files[i]); i++) {
         struct bitcask_plan_file *file = &plan->files[i];
 
-        if (!is_small(plan, file))
-            break;
         if (!can_take(file) || file->active)
             continue;
         sums.copied += records_size(file); /* at worst */
-        if (sums.freed == 0 ||
-            !is_share(sums.freed, plan->dead_percent, sums.freed + sums.copied))
+        if (!is_share(sums.freed, plan->dead_percent, sums.freed + sums.copied))
             break;
         take(file, BITCASK_MERGE_SMALL);
         joined++;
     }
-    if (joined == 1 && sum_up(plan).copied <= records_size(&plan->files[0]))
+    if (joined < SMALL_COUNT_MIN)
         leave_all(plan, BITCASK_MERGE_SMALL);
 }
 
@@ -289,8 +293,8 @@ static void leave_everything(struct bitcask_plan *plan)
 void bitcask_plan_choose(struct bitcask_plan *plan)
 {
     leave_everything(plan);
-    while (take_dead(plan)) /* each may let tombstones of others go */
-        continue;
+    for (int i = 0; i < ROUND_COUNT_MAX && take_dead(plan); i++)
+        continue; /* each may let tombstones of others go */
     take_what_tombstones_wait_for(plan);
     take_rest(plan);
     join_small(plan);
@@ -327,8 +331,11 @@ enum bitcask_status bitcask_plan_choose_files(struct bitcask_plan *plan,
 
 bool bitcask_plan_is_all_dead(const struct bitcask_plan_file *file, uint64_t horizon)
 {
-    return file->live_count == 0 && ((file->tombstone_count == 0 && !file->expires) ||
-                                     file->last_sequence <= horizon);
+    if (file->live_count != 0)
+        return false;
+    if (file->expires) /* which of them have is not known */
+        return file->last_sequence <= horizon;
+    return file->tombstone_count == 0 || file->tombstone_last <= horizon;
 }
 
 /* Nothing in @file is live, and nothing deletes: whatever else there is, it goes. */

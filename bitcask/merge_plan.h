@@ -26,8 +26,10 @@ struct bitcask_plan_file {
     uint64_t record_count;
     uint64_t tombstone_size;
     uint64_t tombstone_count;
-    uint64_t first_sequence; /* the smallest of its records; 0: it has none */
-    uint64_t last_sequence;  /* the largest */
+    uint64_t tombstone_first; /* the smallest sequence of one */
+    uint64_t tombstone_last;  /* the largest */
+    uint64_t first_sequence;  /* the smallest of its records; 0: it has none */
+    uint64_t last_sequence;   /* the largest */
     uint64_t purged_sequence;
     bool active;
     bool damaged;

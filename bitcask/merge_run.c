@@ -13,6 +13,7 @@
 
 enum {
     PACE_MS = 10,        /* the longest sleep, so that a stop is noticed */
+    BURST_MS = 100,      /* how far the pace may fall behind and be caught up */
     DRAFT_COUNT_MIN = 4, /* ids that one MANIFEST gives out */
     DRAFT_COUNT_MAX = 4096
 };
@@ -31,17 +32,24 @@ static bool is_late(const struct bitcask_merge_run *run)
            bitcask_merge_elapsed_ms(run) >= run->options->max_ms;
 }
 
-/* How long to sleep so that no more is read than the rate allows. */
-static uint64_t ahead_ms(const struct bitcask_merge_run *run)
+/*
+ * How long to sleep so that no more is read than the rate allows. Time that was not used,
+ * in a pause for example, is not made up for.
+ */
+static uint64_t ahead_ms(struct bitcask_merge_run *run)
 {
     uint64_t rate = run->options->rate;
+    uint64_t elapsed_ms = bitcask_merge_elapsed_ms(run);
     uint64_t due_ms;
 
     if (rate == 0 || rate == UINT64_MAX)
         return 0;
-    due_ms = (uint64_t)((double)run->paced_size * 1000 / (double)rate);
-    return due_ms > bitcask_merge_elapsed_ms(run) ? due_ms - bitcask_merge_elapsed_ms(run)
-                                                  : 0;
+    due_ms = run->lost_ms + (uint64_t)((double)run->paced_size * 1000 / (double)rate);
+    if (due_ms > elapsed_ms)
+        return due_ms - elapsed_ms;
+    if (elapsed_ms - due_ms > BURST_MS)
+        run->lost_ms += elapsed_ms - due_ms - BURST_MS;
+    return 0;
 }
 
 /* False: end here. */
@@ -127,6 +135,8 @@ static enum bitcask_status seal_active(struct bitcask_merge_run *run)
         file->record_count = atomic_load(&file->segment->record_count);
         file->tombstone_size = atomic_load(&file->segment->tombstone_size);
         file->tombstone_count = atomic_load(&file->segment->tombstone_count);
+        file->tombstone_first = atomic_load(&file->segment->tombstone_first);
+        file->tombstone_last = atomic_load(&file->segment->tombstone_last);
         file->last_sequence = atomic_load(&file->segment->last_sequence);
         file->expires = atomic_load(&file->segment->expires);
     }

@@ -90,6 +90,8 @@ bool bitcask_merge_go_on(struct bitcask_merges *merges)
         ends = merges->stop || (merges->by_itself && merges->caller_count > 0);
         if (ends || merges->pause_count == 0)
             break;
+        merges->resting = true; /* that is what a pause waits for */
+        (void)pthread_cond_broadcast(&merges->changed);
         (void)pthread_cond_wait(&merges->changed, &merges->lock);
     }
     merges->resting = ends;

@@ -497,22 +497,34 @@ static void add(_Atomic uint64_t *number, uint64_t amount)
     atomic_store_explicit(number, value + amount, memory_order_relaxed);
 }
 
+/* Widen the range from *@first, 0 if there is none yet, to *@last by @sequence. */
+static void widen(_Atomic uint64_t *first, _Atomic uint64_t *last, uint64_t sequence)
+{
+    uint64_t before = atomic_load_explicit(first, memory_order_relaxed);
+
+    if (before == 0 || sequence < before)
+        atomic_store_explicit(first, sequence, memory_order_relaxed);
+    if (sequence > atomic_load_explicit(last, memory_order_relaxed))
+        atomic_store_explicit(last, sequence, memory_order_relaxed);
+}
+
+void bitcask_segment_count_tombstone(struct bitcask_segment *segment, uint64_t sequence,
+                                     uint64_t size)
+{
+    add(&segment->tombstone_size, size);
+    widen(&segment->tombstone_first, &segment->tombstone_last, sequence);
+}
+
 void bitcask_segment_count_record(struct bitcask_segment *segment,
                                   const struct bitcask_record *record, uint64_t sequence)
 {
-    uint64_t first = atomic_load_explicit(&segment->first_sequence, memory_order_relaxed);
-    uint64_t last = atomic_load_explicit(&segment->last_sequence, memory_order_relaxed);
-
     assert(record->kind != BITCASK_RECORD_BATCH);
     add(&segment->record_count, 1);
     if (record->kind == BITCASK_RECORD_TOMBSTONE) {
         add(&segment->tombstone_count, 1);
-        add(&segment->tombstone_size, bitcask_record_size(record));
+        bitcask_segment_count_tombstone(segment, sequence, bitcask_record_size(record));
     }
     if ((record->flags & BITCASK_RECORD_EXPIRES) != 0)
         atomic_store_explicit(&segment->expires, true, memory_order_relaxed);
-    if (first == 0 || sequence < first)
-        atomic_store_explicit(&segment->first_sequence, sequence, memory_order_relaxed);
-    if (sequence > last)
-        atomic_store_explicit(&segment->last_sequence, sequence, memory_order_relaxed);
+    widen(&segment->first_sequence, &segment->last_sequence, sequence);
 }

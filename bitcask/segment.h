@@ -34,7 +34,9 @@ struct bitcask_segment {
     _Atomic uint64_t data_size; /* where the last whole record ends; 0: no file */
     _Atomic uint64_t record_count;
     _Atomic uint64_t tombstone_count;
-    _Atomic uint64_t tombstone_size; /* bytes in them */
+    _Atomic uint64_t tombstone_size;  /* bytes in them */
+    _Atomic uint64_t tombstone_first; /* the smallest sequence of one, or 0 */
+    _Atomic uint64_t tombstone_last;  /* the largest */
     _Atomic bool expires; /* there are records with an expiry: tombstones, one day */
     _Atomic uint64_t first_sequence; /* the smallest; 0: no record yet */
     _Atomic uint64_t last_sequence;  /* the largest */
@@ -157,6 +159,10 @@ enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
 enum bitcask_status bitcask_segment_write_hint(struct bitcask_segments *segments,
                                                struct bitcask_segment *segment,
                                                uint64_t data_size);
+
+/* Count a tombstone of @size; for who does not count the record as a whole. */
+void bitcask_segment_count_tombstone(struct bitcask_segment *segment, uint64_t sequence,
+                                     uint64_t size);
 
 /* Count a record that was appended or loaded. One thread at a time for a segment. */
 void bitcask_segment_count_record(struct bitcask_segment *segment,
