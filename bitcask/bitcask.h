@@ -165,7 +165,9 @@ struct bitcask;
  * or foreign hint is no error: the data is scanned instead.
  *
  * A read-only cask shows the moment of opening, and opens beside a writer and on
- * read-only media.
+ * read-only media. What a merge of the writer then removes stays readable, except, with
+ * no_mapping, files beyond the first 256: their gets are BITCASK_IO, and it is time to
+ * open again.
  *
  * On success *out is owned by the caller and goes to bitcask_close(); otherwise *out
  * is NULL, and nothing was created or changed but what recovery had to mend, and, where

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "bitcask/file_name.h"
 #include "bitcask/status.h"
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -69,6 +70,42 @@ void bitcask_cask_count_dead(struct bitcask *cask, const struct bitcask_place *p
     atomic_fetch_sub_explicit(&segment->live_count, 1, memory_order_relaxed);
 }
 
+/*
+ * A read-only cask could not read from @segment. If a merge of the process that writes
+ * the cask has removed the file since, that is no damage: the MANIFEST says so.
+ */
+static enum bitcask_status explain_unread(struct bitcask *cask,
+                                          const struct bitcask_segment *segment)
+{
+    struct bitcask_io *io = cask->io;
+    struct bitcask_manifest manifest;
+    char name[BITCASK_NAME_SIZE];
+    bitcask_file file;
+    bool listed = false;
+
+    bitcask_data_name(name, segment->id);
+    if (io->open(io, cask->directory, name, BITCASK_IO_READ, &file) == BITCASK_OK) {
+        io->close(io, file);
+        return BITCASK_CORRUPT;
+    }
+    bitcask_manifest_init(&manifest);
+    if (bitcask_manifest_read(&manifest, io, cask->directory) != BITCASK_OK)
+        listed = true;
+    for (size_t i = 0; i < manifest.segment_count; i++) {
+        const struct bitcask_manifest_segment *line = &manifest.segments[i];
+
+        listed = listed ||
+                 (line->id == segment->id && !bitcask_manifest_is_outside(line->state));
+    }
+    bitcask_manifest_release(&manifest);
+    if (listed)
+        return bitcask_fail(BITCASK_CORRUPT, "%s is gone; " BITCASK_DAMAGE_ADVICE, name);
+    return bitcask_fail(BITCASK_IO,
+                        "a merge has removed %s since this cask was opened: open it "
+                        "again to read what it holds now",
+                        name);
+}
+
 enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice key,
                                       const struct bitcask_place *place,
                                       struct bitcask_buffer *value)
@@ -81,9 +118,14 @@ enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice
         .expires = (place->flags & BITCASK_PLACE_EXPIRES) != 0,
     };
 
-    return bitcask_segment_read(&cask->segments,
-                                bitcask_segments_get(&cask->segments, place->segment),
-                                &wanted, value);
+    struct bitcask_segment *segment =
+        bitcask_segments_get(&cask->segments, place->segment);
+    enum bitcask_status status =
+        bitcask_segment_read(&cask->segments, segment, &wanted, value);
+
+    if (status == BITCASK_CORRUPT && cask->options.read_only)
+        status = explain_unread(cask, segment);
+    return status;
 }
 
 enum bitcask_status bitcask_cask_begin_write(struct bitcask *cask)
