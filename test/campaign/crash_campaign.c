@@ -215,6 +215,9 @@ static struct bitcask_options random_options(uint64_t *random)
         .threads = 1,
         .file_size_max = 4096,
         .expected_keys = 1,
+        .merge_trigger_size = 1,
+        .merge_dead_percent = 1 + (uint32_t)campaign_random_below(random, 2) * 49,
+        .merge_rate = UINT64_MAX,
     };
 
     if (campaign_random_below(random, 6) ==
@@ -284,8 +287,15 @@ static void check_goes_on(struct scene *scene, struct bitcask *cask,
         fail(scene->run, later, bitcask_error_detail());
     else if (!history_judge(history, cask, history->last_sequence, &kept, words))
         fail(scene->run, later, words);
+    else if (!history_judge_names(after, cask, words))
+        fail(scene->run, later, words);
     if (bitcask_close(cask) != BITCASK_OK || sim_disk_open_count(after) != 0)
         fail(scene->run, story, "the last close left something open");
+    if (!scene->run->failed && campaign_random_below(&scene->random, 8) == 0) {
+        if (!history_judge_merged(history, after, options, words))
+            fail(scene->run, later, words);
+        campaign_count(scene->run->campaign, "disks merged as a whole", 1);
+    }
     sim_disk_free(after);
 }
 
@@ -335,6 +345,7 @@ static void check_disk(struct scene *before, struct sim_disk *disk, struct floor
         check_read_only(run, before->history, disk, floors.kill, story);
 
     *history = *before->history;
+    history->opened_ms = 0; /* the schedule stands still */
     if (scene.depth < DEPTH_MAX) {
         scene.cut_everywhere = campaign_random_below(&scene.random, 500) == 0;
         if (campaign_random_below(&scene.random, 4) == 0)
@@ -450,6 +461,37 @@ static void arm_session(struct scene *scene)
     sim_disk_arm(scene->disk, &plan);
 }
 
+/* Count the merges of a session, those too that began by themselves. */
+static void count_merges(struct scene *scene, struct bitcask *cask)
+{
+    struct history *history = scene->history;
+    struct bitcask_stat stat;
+
+    if (bitcask_stat(cask, &stat) != BITCASK_OK)
+        return;
+    campaign_count(scene->run->campaign, "merges in them", history->merge_count);
+    campaign_count(scene->run->campaign, "merges that began by themselves",
+                   stat.merge_count - history->merge_count);
+    if (stat.merge_failure != 0 && !history->may_fail)
+        fail(scene->run, "without a crash", "a merge that began by itself failed");
+}
+
+/* With threads in the background something may expire while the judge looks. */
+static bool judge_as_time_passes(const struct scene *scene, struct bitcask *cask,
+                                 uint64_t *kept, char words[HISTORY_WORDS_MAX])
+{
+    const struct history *history = scene->history;
+    struct bitcask_io *io = sim_disk_io(scene->disk);
+    uint64_t began_ms;
+
+    do {
+        began_ms = io->wall_ms(io);
+        if (history_judge(history, cask, history->acked_sequence, kept, words))
+            return true;
+    } while (io->wall_ms(io) != began_ms);
+    return false;
+}
+
 /* False: something went wrong. */
 static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
 {
@@ -464,7 +506,9 @@ static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
     options->no_background =
         thread_count == 1 && campaign_random_below(&scene->random, 4) != 0;
     options->threads = 1 + (uint32_t)campaign_random_below(&scene->random, 2);
+    options->merge_auto_off = !history->merges;
     scene->opening = true;
+    history->opened_ms = sim_disk_io(scene->disk)->wall_ms(sim_disk_io(scene->disk));
     status = bitcask_open_with(sim_disk_io(scene->disk), &sitting.session.cask, "/cask",
                                options);
     scene->opening = false;
@@ -472,13 +516,13 @@ static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
         fail(scene->run, "open without a crash", bitcask_error_detail());
         return false;
     }
-    if (!history_judge(history, sitting.session.cask, history->acked_sequence, &kept,
-                       words)) {
+    if (!judge_as_time_passes(scene, sitting.session.cask, &kept, words)) {
         fail(scene->run, "reopen without a crash", words);
         (void)bitcask_close(sitting.session.cask);
         return false;
     }
     history_cut(history, kept);
+    history->merge_count = 0;
     if (campaign_random_below(&scene->random, 3) == 0) {
         history->may_fail = true;
         arm_session(scene);
@@ -495,6 +539,7 @@ static bool sit(struct scene *scene, unsigned thread_count, unsigned step_count)
     if (options->sync == BITCASK_SYNC_INTERVAL && !options->no_background &&
         campaign_random_below(&scene->random, 2) == 0)
         history_wait(&sitting.session, options->sync_interval_ms);
+    count_merges(scene, sitting.session.cask);
     history_close(&sitting.session);
     sim_disk_disarm(scene->disk);
     sim_disk_set_capacity(scene->disk, UINT64_MAX);

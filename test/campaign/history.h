@@ -25,6 +25,7 @@ enum {
     HISTORY_PARTS_MAX = 5, /* of a batch */
     HISTORY_KEY_MAX = 300,
     HISTORY_VALUE_MAX = 10240,
+    HISTORY_FILES_MAX = 2048, /* ids of data files */
     HISTORY_WORDS_MAX = 400
 };
 
@@ -44,6 +45,7 @@ struct history_write {
 
 struct history {
     uint64_t seed;
+    bool merges;                                         /* some steps of it are merges */
     struct history_write writes[HISTORY_WRITES_MAX + 1]; /* 1 is the first */
     unsigned write_count;
     unsigned order[HISTORY_WRITES_MAX + 1]; /* the write of each sequence number */
@@ -53,8 +55,11 @@ struct history {
     bool may_fail;            /* calls of the system are to fail: ours may say so */
     bool sync_failed;         /* that of a data file, or of the directory, has */
     bool cut_failed;          /* that of a failed append */
-    bool refuses; /* and it was told: no write may succeed before the next open */
-    char problem[HISTORY_WORDS_MAX]; /* the first thing that was wrong; "": nothing */
+    bool refuses;       /* and it was told: no write may succeed before the next open */
+    uint64_t opened_ms; /* by the wall clock; 0: no time has passed since the open */
+    bool is_output[HISTORY_FILES_MAX]; /* by id: a merge has written it */
+    unsigned merge_count;              /* that were called for, and replaced something */
+    char problem[HISTORY_WORDS_MAX];   /* the first thing that was wrong; "": nothing */
 };
 
 void history_init(struct history *history, uint64_t seed);
@@ -81,8 +86,8 @@ struct history_session {
 };
 
 /*
- * Make one random write (put, delete, batch, expiring put) or read, and take what the
- * call promises to the books. A wrong answer becomes history.problem.
+ * Make one random write (put, delete, batch, expiring put), read or merge, and take what
+ * the call promises to the books. A wrong answer becomes history.problem.
  */
 void history_step(struct history_session *session);
 
@@ -105,6 +110,18 @@ void history_wait(struct history_session *session, uint32_t interval_ms);
  */
 bool history_judge(const struct history *history, struct bitcask *cask, uint64_t floor,
                    uint64_t *kept, char words[HISTORY_WORDS_MAX]);
+
+/* True if no file of @disk, open as @cask, is left over from a merge or a crash. */
+bool history_judge_names(const struct sim_disk *disk, struct bitcask *cask,
+                         char words[HISTORY_WORDS_MAX]);
+
+/*
+ * True if all of the history is in the cask on @disk, also after a merge of everything,
+ * which leaves nothing dead, and after another open that has no hints.
+ */
+bool history_judge_merged(const struct history *history, struct sim_disk *disk,
+                          const struct bitcask_options *options,
+                          char words[HISTORY_WORDS_MAX]);
 
 /*
  * The cask was opened, and goes on behind the first @kept records, all of which are
