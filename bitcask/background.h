@@ -38,6 +38,7 @@ struct bitcask_background {
     bool hints;  /* hint_thread exists */
     bool merges; /* merge_thread exists */
     bool stop;
+    uint64_t merge_delay_ms;              /* before the next merge is considered */
     _Atomic bool grown;                   /* it may be time for a merge */
     struct bitcask_segment *hint_writing; /* by hint_thread; NULL: none */
     bool unsynced; /* somebody has appended since sync_thread last looked */
@@ -68,6 +69,12 @@ void bitcask_background_unsynced(struct bitcask_background *background);
 
 /* There is more data than before, and it may be time to merge. Cheap. */
 void bitcask_background_grown(struct bitcask_background *background);
+
+/*
+ * The same at open, where there is no hurry: who opens a cask for a moment only should
+ * not pay for half a merge.
+ */
+void bitcask_background_found_grown(struct bitcask_background *background);
 
 /* @segment is about to go: come back when nobody writes its hint, or will. */
 void bitcask_background_forget(struct bitcask_background *background,

@@ -128,7 +128,10 @@ static enum bitcask_status explain(struct bitcask_merge_run *run)
             .active = files[i]->active,
         };
 
+        bitcask_merge_rest(&run->cask->merges);
         status = run->options->explain(&file, run->options->context);
+        if (!bitcask_merge_go_on(&run->cask->merges) && status == BITCASK_OK)
+            status = BITCASK_NOT_FOUND;
     }
     free(files);
     return status;
@@ -152,8 +155,7 @@ static enum bitcask_status look_at_tombstones(struct bitcask_merge_run *run)
             continue;
         horizon = bitcask_plan_horizon(&run->plan, file->step);
         if (file->tombstone_last > horizon)
-            status = bitcask_merge_count_kept(run, file->segment, horizon,
-                                              &file->kept_size, &file->kept_count);
+            status = bitcask_merge_count_kept(run, file, horizon);
         if (status == BITCASK_CORRUPT) /* the merge will say so */
             status = BITCASK_OK;
     }
@@ -187,7 +189,8 @@ static void foretell(struct bitcask_merge_run *run)
         report->record_in_count += file->record_count;
         report->record_out_count += file->live_count + file->kept_count;
         report->tombstone_kept_count += file->kept_count;
-        report->tombstone_dropped_count += file->tombstone_count - file->kept_count;
+        if (file->tombstone_count > file->kept_count)
+            report->tombstone_dropped_count += file->tombstone_count - file->kept_count;
     }
     report->output_size += report->output_count * BITCASK_FILE_HEADER_SIZE;
 }
@@ -213,6 +216,8 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
         status = choose(run);
     if (status != BITCASK_OK)
         return status;
+    if (run->options->max_ms != 0)
+        run->plan.step_size = 0; /* what is done in time is a file, at least */
     (void)bitcask_plan_divide(&run->plan);
     for (size_t i = 0; i < run->plan.file_count && run->plan.files[i].taken; i++) {
         run->report->taken_count++;
@@ -222,7 +227,7 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
     if (status == BITCASK_OK)
         status = explain(run);
     if (status != BITCASK_OK)
-        return status;
+        return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
     if (run->options->dry_run) {
         foretell(run);
         return BITCASK_OK;

@@ -47,9 +47,10 @@ struct bitcask_merge_run {
     size_t draft_next;
     struct bitcask_merge_copier *copier; /* memory to copy with */
 
-    bool crowded;                    /* there was not enough room for something */
-    enum bitcask_status stop_status; /* with which the callback has ended it */
-    enum bitcask_status status;      /* of the first failure, with its words */
+    bool stopped;                             /* a checkpoint has said so, */
+    enum bitcask_status stop_status;          /* and with this the merge ends */
+    char crowded_detail[BITCASK_DETAIL_SIZE]; /* of the last NO_SPACE */
+    enum bitcask_status status;               /* of the first failure, with its words */
     char detail[BITCASK_DETAIL_SIZE];
 };
 
@@ -130,13 +131,11 @@ enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
                                           struct bitcask_segment *output);
 
 /*
- * How many bytes of the tombstones in @input, and how many of them, have to be kept with
- * @horizon: found out by reading.
+ * Find out by reading how many of the tombstones in @file have to be kept with @horizon.
  */
 enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
-                                             struct bitcask_segment *input,
-                                             uint64_t horizon, uint64_t *size,
-                                             uint64_t *count);
+                                             struct bitcask_plan_file *file,
+                                             uint64_t horizon);
 
 /*
  * REPLACING, merge_step.c: merge those @count files from @files on. *damaged is the

@@ -405,6 +405,7 @@ enum bitcask_status bitcask_merge_copy(struct bitcask_merge_copier *copier,
 
     if (status == BITCASK_NOT_FOUND)
         return fail_at(input, 0, "the file is missing");
+    copier->run->done_size += BITCASK_FILE_HEADER_SIZE;
     while (status == BITCASK_OK && offset < end) {
         size_t size, used = 0;
 

@@ -40,13 +40,15 @@ static bool is_share(uint64_t part, unsigned percent, uint64_t whole)
 bool bitcask_plan_due(const struct bitcask_plan *plan, uint64_t trigger_size)
 {
     uint64_t data = 0;
+    uint64_t records = 0;
     uint64_t dead = 0;
 
     for (size_t i = 0; i < plan->file_count; i++) {
         data += plan->files[i].data_size;
+        records += records_size(&plan->files[i]);
         dead += dead_size(&plan->files[i]);
     }
-    return data > trigger_size && is_share(dead, plan->dead_percent, data);
+    return data > trigger_size && is_share(dead, plan->dead_percent, records);
 }
 
 /* Tombstones up to this have nothing to say to @file, if it stays behind. */
@@ -84,15 +86,22 @@ static struct bounds bounds_of(const struct bitcask_plan *plan)
     return bounds;
 }
 
-/* About how many bytes of the tombstones of @file are above @horizon. */
+/*
+ * How many bytes of the tombstones of @file are above @horizon, at most: decisions that
+ * cost something do not rest on hopes.
+ */
 static uint64_t kept_size(const struct bitcask_plan_file *file, uint64_t horizon)
+{
+    return file->tombstone_last <= horizon ? 0 : file->tombstone_size;
+}
+
+/* The same, as far as one can guess. */
+static uint64_t guess_kept_size(const struct bitcask_plan_file *file, uint64_t horizon)
 {
     uint64_t span = file->tombstone_last - file->tombstone_first + 1;
 
-    if (file->tombstone_size == 0 || file->tombstone_last <= horizon)
-        return 0;
-    if (horizon < file->tombstone_first)
-        return file->tombstone_size;
+    if (file->tombstone_last <= horizon || horizon < file->tombstone_first)
+        return kept_size(file, horizon);
     return (uint64_t)((double)file->tombstone_size *
                       ((double)(file->tombstone_last - horizon) / (double)span));
 }
@@ -125,7 +134,7 @@ static struct sums sum_up(const struct bitcask_plan *plan)
             sums.left += copied;
             sums.dead_left += kept;
         } else {
-            sums.left += file->data_size;
+            sums.left += records_size(file);
             sums.dead_left += dead_size(file);
         }
     }
@@ -401,7 +410,7 @@ uint32_t bitcask_plan_divide(struct bitcask_plan *plan)
     for (size_t i = 0; i < plan->file_count && plan->files[i].taken; i++) {
         struct bitcask_plan_file *file = &plan->files[i];
 
-        file->kept_size = kept_size(file, bitcask_plan_horizon(plan, file->step));
+        file->kept_size = guess_kept_size(file, bitcask_plan_horizon(plan, file->step));
     }
     return step;
 }

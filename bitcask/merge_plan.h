@@ -52,7 +52,7 @@ struct bitcask_plan {
     size_t file_count;
     unsigned dead_percent;
     uint64_t file_size_max;
-    uint64_t step_size; /* bytes that one step may write: at least one file */
+    uint64_t step_size; /* bytes that one step may write, or one file if that is more */
 };
 
 /* Whether the files have more than @trigger_size bytes, dead_percent of them dead. */

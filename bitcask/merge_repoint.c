@@ -123,6 +123,20 @@ static enum bitcask_status repoint_by_hint(struct bitcask_merge_copier *copier,
     return !*usable || status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
 }
 
+/* Open the data file of @segment. It is there: if it is not that is damage. */
+static enum bitcask_status open_data(struct bitcask *cask,
+                                     const struct bitcask_segment *segment,
+                                     bitcask_file *file)
+{
+    uint64_t size;
+    bool torn;
+    enum bitcask_status status =
+        bitcask_data_file_open(cask->io, cask->directory, segment->id, segment->salt,
+                               BITCASK_IO_READ, file, &size, &torn);
+
+    return status == BITCASK_NOT_FOUND ? BITCASK_CORRUPT : status;
+}
+
 static enum bitcask_status repoint_by_data(struct bitcask_merge_copier *copier,
                                            const struct bitcask_segment *output)
 {
@@ -130,11 +144,7 @@ static enum bitcask_status repoint_by_data(struct bitcask_merge_copier *copier,
     struct bitcask_walk_record record;
     struct bitcask_walk walk = { 0 };
     bitcask_file file = BITCASK_NO_FILE;
-    uint64_t file_size;
-    bool torn;
-    enum bitcask_status status =
-        bitcask_data_file_open(io, copier->cask->directory, output->id, output->salt,
-                               BITCASK_IO_READ, &file, &file_size, &torn);
+    enum bitcask_status status = open_data(copier->cask, output, &file);
 
     if (status == BITCASK_OK)
         status = bitcask_walk_init(&walk, io, file, output->id, output->salt,
@@ -176,26 +186,20 @@ enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
 }
 
 enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
-                                             struct bitcask_segment *input,
-                                             uint64_t horizon, uint64_t *size,
-                                             uint64_t *count)
+                                             struct bitcask_plan_file *file,
+                                             uint64_t horizon)
 {
     struct bitcask *cask = run->cask;
-    struct bitcask_io *io = cask->io;
     struct bitcask_walk_record record;
     struct bitcask_walk walk = { 0 };
-    bitcask_file file = BITCASK_NO_FILE;
-    uint64_t file_size;
-    bool torn;
-    enum bitcask_status status =
-        bitcask_data_file_open(io, cask->directory, input->id, input->salt,
-                               BITCASK_IO_READ, &file, &file_size, &torn);
+    bitcask_file data = BITCASK_NO_FILE;
+    enum bitcask_status status = open_data(cask, file->segment, &data);
 
-    *size = 0;
-    *count = 0;
+    file->kept_size = 0;
+    file->kept_count = 0;
     if (status == BITCASK_OK)
-        status = bitcask_walk_init(&walk, io, file, input->id, input->salt,
-                                   atomic_load(&input->data_size));
+        status = bitcask_walk_init(&walk, cask->io, data, file->id, file->segment->salt,
+                                   file->data_size);
     while (status == BITCASK_OK) {
         struct bitcask_merge_item item;
         struct bitcask_merge_item *order = &item;
@@ -211,11 +215,11 @@ enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
         bitcask_keydir_look(cask->keydir, bitcask_keydir_shard(item.hash), &order, 1);
         if (item.newest > item.sequence)
             continue;
-        *size += bitcask_record_size(&record.header);
-        (*count)++;
+        file->kept_size += bitcask_record_size(&record.header);
+        file->kept_count++;
     }
     bitcask_walk_release(&walk);
-    if (file != BITCASK_NO_FILE)
-        io->close(io, file);
+    if (data != BITCASK_NO_FILE)
+        cask->io->close(cask->io, data);
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
 }

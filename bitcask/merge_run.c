@@ -12,7 +12,9 @@
 #include "bitcask/status.h"
 
 enum {
-    PACE_MS = 10,        /* the longest sleep, so that a stop is noticed */
+    PACE_MS = 10,  /* the longest sleep, so that a stop is noticed */
+    TELL_MS = 100, /* between calls of the callback while it sleeps */
+    FIRST_STEP_SHARE = 4,
     BURST_MS = 100,      /* how far the pace may fall behind and be caught up */
     DRAFT_COUNT_MIN = 4, /* ids that one MANIFEST gives out */
     DRAFT_COUNT_MAX = 4096
@@ -26,10 +28,17 @@ uint64_t bitcask_merge_elapsed_ms(const struct bitcask_merge_run *run)
     return now_ms > run->begun_ms ? now_ms - run->begun_ms : 0;
 }
 
+/*
+ * Something has to come of it: else, where a file takes longer than that, one merge after
+ * the other would be for nothing. So the first step may be late.
+ */
 static bool is_late(const struct bitcask_merge_run *run)
 {
-    return run->options->max_ms != 0 &&
-           bitcask_merge_elapsed_ms(run) >= run->options->max_ms;
+    uint64_t max_ms = run->options->max_ms;
+
+    if (run->report->input_count == 0 && max_ms <= UINT64_MAX / FIRST_STEP_SHARE)
+        max_ms *= FIRST_STEP_SHARE;
+    return max_ms != 0 && bitcask_merge_elapsed_ms(run) >= max_ms;
 }
 
 /*
@@ -52,43 +61,58 @@ static uint64_t ahead_ms(struct bitcask_merge_run *run)
     return 0;
 }
 
-/* False: end here. */
-static bool keep_pace(struct bitcask_merge_run *run)
+/* Whether it may go on, as far as others and the time are concerned. */
+static bool may_go_on(struct bitcask_merge_run *run)
 {
-    struct bitcask_io *io = run->cask->io;
-    uint64_t sleep_ms;
-
-    while ((sleep_ms = ahead_ms(run)) > 0) {
-        if (!bitcask_merge_go_on(&run->cask->merges) || is_late(run))
-            return false;
-        bitcask_merge_rest(&run->cask->merges);
-        io->sleep_ms(io, sleep_ms < PACE_MS ? (uint32_t)sleep_ms : PACE_MS);
-    }
     return bitcask_merge_go_on(&run->cask->merges) && !is_late(run);
 }
 
-enum bitcask_status bitcask_merge_checkpoint(struct bitcask_merge_run *run, uint64_t size)
+/* False: the callback has ended it. */
+static bool tell_progress(struct bitcask_merge_run *run)
 {
     struct bitcask_merge_progress progress = { 0 };
-    enum bitcask_status status;
 
-    run->paced_size += size;
-    run->done_size += size;
-    if (!keep_pace(run))
-        return BITCASK_NOT_FOUND;
     if (run->options->progress == NULL)
-        return BITCASK_OK;
+        return true;
     progress.done_size =
         run->done_size < run->total_size ? run->done_size : run->total_size;
     progress.total_size = run->total_size;
     progress.copied_size = run->copied_size;
     bitcask_merge_rest(&run->cask->merges);
-    status = run->options->progress(&progress, run->options->context);
-    if (status != BITCASK_OK) {
-        run->stop_status = status;
-        return BITCASK_NOT_FOUND;
+    run->stop_status = run->options->progress(&progress, run->options->context);
+    return bitcask_merge_go_on(&run->cask->merges) && run->stop_status == BITCASK_OK;
+}
+
+/* Sleep until the pace allows more. False: end here. */
+static bool keep_pace(struct bitcask_merge_run *run)
+{
+    struct bitcask_io *io = run->cask->io;
+    uint64_t sleep_ms;
+    uint64_t untold_ms = 0;
+
+    while ((sleep_ms = ahead_ms(run)) > 0) {
+        if (!may_go_on(run))
+            return false;
+        if (sleep_ms > PACE_MS)
+            sleep_ms = PACE_MS;
+        bitcask_merge_rest(&run->cask->merges);
+        io->sleep_ms(io, (uint32_t)sleep_ms);
+        untold_ms += sleep_ms;
+        if (untold_ms < TELL_MS)
+            continue;
+        untold_ms = 0;
+        if (!tell_progress(run))
+            return false;
     }
-    return bitcask_merge_go_on(&run->cask->merges) ? BITCASK_OK : BITCASK_NOT_FOUND;
+    return may_go_on(run);
+}
+
+enum bitcask_status bitcask_merge_checkpoint(struct bitcask_merge_run *run, uint64_t size)
+{
+    run->paced_size += size;
+    run->done_size += size;
+    run->stopped = !keep_pace(run) || !tell_progress(run);
+    return run->stopped ? BITCASK_NOT_FOUND : BITCASK_OK;
 }
 
 enum bitcask_status bitcask_merge_take_draft(struct bitcask_merge_run *run,
@@ -152,7 +176,7 @@ static void leave(struct bitcask_merge_run *run, struct bitcask_plan_file *file)
 
 void bitcask_merge_remember(struct bitcask_merge_run *run, enum bitcask_status status)
 {
-    if (run->status != BITCASK_OK)
+    if (run->status != BITCASK_OK || status == BITCASK_OK)
         return;
     run->status = status;
     (void)strncpy(run->detail, bitcask_error_detail(), sizeof run->detail - 1);
@@ -198,8 +222,8 @@ static bool run_step(struct bitcask_merge_run *run, struct bitcask_plan_file *fi
         return true;
     }
     if (status == BITCASK_NO_SPACE && !files->done) {
-        bitcask_merge_remember(run, status);
-        run->crowded = true;
+        (void)strncpy(run->crowded_detail, bitcask_error_detail(),
+                      sizeof run->crowded_detail - 1);
         shrink_step(run, files, count);
         return true;
     }
@@ -207,10 +231,11 @@ static bool run_step(struct bitcask_merge_run *run, struct bitcask_plan_file *fi
         bitcask_merge_remember(run, status);
         return true;
     }
-    if (status != BITCASK_NOT_FOUND)
-        bitcask_merge_remember(run, status);
-    else
-        bitcask_merge_remember(run, run->stop_status);
+    if (run->stopped)
+        status = run->stop_status;
+    else if (status == BITCASK_NOT_FOUND) /* the directory, perhaps; not an end */
+        status = BITCASK_IO;
+    bitcask_merge_remember(run, status);
     return false;
 }
 
@@ -291,8 +316,10 @@ static void run_plan(struct bitcask_merge_run *run)
         while (goes_on && tries-- > 0 && take_crowded(run))
             goes_on = run_steps(run);
     }
-    if (run->status == BITCASK_NO_SPACE && count_crowded(&run->plan) == 0)
-        run->status = BITCASK_OK; /* it was enough in the end */
+    if (count_crowded(&run->plan) > 0 && run->status == BITCASK_OK) {
+        run->status = BITCASK_NO_SPACE;
+        memcpy(run->detail, run->crowded_detail, sizeof run->detail);
+    }
     for (size_t i = 0; i < run->plan.file_count; i++) {
         const struct bitcask_plan_file *file = &run->plan.files[i];
 

@@ -94,7 +94,7 @@ bool bitcask_merge_go_on(struct bitcask_merges *merges)
         (void)pthread_cond_broadcast(&merges->changed);
         (void)pthread_cond_wait(&merges->changed, &merges->lock);
     }
-    merges->resting = ends;
+    merges->resting = false;
     (void)pthread_mutex_unlock(&merges->lock);
     return !ends;
 }

@@ -359,7 +359,7 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
     bitcask_background_start(&cask->background, &work, !cask->options.no_background);
     hint_what_has_none(cask);
     if (cask->commit.total_size > cask->commit.merge_size)
-        on_grown(cask);
+        bitcask_background_found_grown(&cask->background);
     return BITCASK_OK;
 }
 

@@ -75,6 +75,7 @@ enum bitcask_status bitcask_commit_seal(struct bitcask_commit *commit, uint64_t 
             bitcask_segment_park(commit->segments, commit->active);
             commit->sealed_sequence = commit->last_sequence;
             commit->active = NULL;
+            commit->listed = NULL;
             commit->synced_size = 0;
             commit->rotate_next = false;
             commit->manifest_stale = true;
@@ -227,6 +228,8 @@ enum bitcask_status bitcask_commit_switch(struct bitcask_commit *commit,
 void bitcask_commit_forget(struct bitcask_commit *commit, struct bitcask_segment *segment)
 {
     (void)pthread_mutex_lock(&commit->lock);
+    if (commit->listed == segment) /* another may come to lie where it was */
+        commit->listed = NULL;
     bitcask_segments_remove(commit->segments, segment);
     (void)pthread_mutex_unlock(&commit->lock);
 }

@@ -76,7 +76,8 @@ void bitcask_segments_release(struct bitcask_segments *segments)
 }
 
 /* Where the pointer of number @index is kept. */
-static struct bitcask_segment **slot_of(struct bitcask_segments *segments, uint32_t index)
+static struct bitcask_segment *_Atomic *slot_of(struct bitcask_segments *segments,
+                                                uint32_t index)
 {
     return &segments->chunks[index / BITCASK_SEGMENT_CHUNK_SIZE]
                             [index % BITCASK_SEGMENT_CHUNK_SIZE];
@@ -85,10 +86,10 @@ static struct bitcask_segment **slot_of(struct bitcask_segments *segments, uint3
 /* A number that is not in use. BITCASK_NO_SPACE, BITCASK_NO_MEMORY. */
 static enum bitcask_status find_index(struct bitcask_segments *segments, uint32_t *index)
 {
-    struct bitcask_segment ***chunk;
+    struct bitcask_segment *_Atomic **chunk;
 
     if (segments->free_count > 0) {
-        while (*slot_of(segments, segments->free_from) != NULL)
+        while (atomic_load(slot_of(segments, segments->free_from)) != NULL)
             segments->free_from++;
         *index = segments->free_from;
         return BITCASK_OK;
@@ -131,7 +132,7 @@ static enum bitcask_status add_segment(struct bitcask_segments *segments, uint64
     atomic_store(&segment->member, member);
     atomic_store(&segment->file, file);
     atomic_store(&segment->closing, BITCASK_NO_FILE);
-    *slot_of(segments, index) = segment;
+    atomic_store(slot_of(segments, index), segment);
     if (index < atomic_load(&segments->count))
         segments->free_count--;
     else
@@ -160,7 +161,7 @@ void bitcask_segments_remove(struct bitcask_segments *segments,
                              struct bitcask_segment *segment)
 {
     bitcask_segments_lock(segments);
-    *slot_of(segments, segment->index) = NULL;
+    atomic_store(slot_of(segments, segment->index), NULL);
     segments->free_count++;
     if (segment->index < segments->free_from)
         segments->free_from = segment->index;
@@ -173,7 +174,7 @@ void bitcask_segments_remove(struct bitcask_segments *segments,
 struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
                                              uint32_t index)
 {
-    return *slot_of(segments, index);
+    return atomic_load_explicit(slot_of(segments, index), memory_order_acquire);
 }
 
 void bitcask_segment_map(struct bitcask_segments *segments,

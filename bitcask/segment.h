@@ -84,7 +84,7 @@ struct bitcask_segments {
     _Atomic uint32_t count; /* numbers in use are below */
     uint32_t free_count;    /* of those that are not in use */
     uint32_t free_from;     /* and none of them is below this */
-    struct bitcask_segment **chunks[BITCASK_SEGMENT_CHUNK_COUNT];
+    struct bitcask_segment *_Atomic *chunks[BITCASK_SEGMENT_CHUNK_COUNT];
 };
 
 /* @directory stays the caller's. A zeroed table is released. BITCASK_NO_MEMORY. */
