@@ -362,9 +362,9 @@ struct bitcask_merge_progress {
 };
 
 /*
- * Told how far it is, at least every MiB that is read. Anything but BITCASK_OK ends the
- * merge with it: what is finished stays, the rest is as it was. May call any function
- * on the cask but bitcask_close() and bitcask_merge().
+ * Told how far it is, at least every MiB that is read, and while it sleeps. Anything but
+ * BITCASK_OK ends the merge with it: what is finished stays, the rest is as it was. May
+ * call any function on the cask but bitcask_close() and bitcask_merge().
  */
 typedef enum bitcask_status bitcask_merge_visit(
     const struct bitcask_merge_progress *progress, void *context);
@@ -372,13 +372,15 @@ typedef enum bitcask_status bitcask_merge_visit(
 /* How to merge. All zero: by the policy, as fast as it goes. */
 struct bitcask_merge_options {
     enum bitcask_merge_choice choice;
-    bool dry_run; /* change nothing; the report says what would be done */
+    bool dry_run; /* change nothing; the report says what would be done. A read-only cask
+                     will do. */
     bool reserved_flags[3];
     const uint64_t *file_ids; /* for BITCASK_MERGE_FILES */
     size_t file_count;
-    uint64_t rate; /* bytes a second read at most; 0: no limit */
-    uint64_t
-        max_ms; /* end after about so long, and leave the rest; 0: when all is done */
+    uint64_t rate;   /* bytes a second read at most; 0: no limit */
+    uint64_t max_ms; /* end after so long; 0: when all is done. What is left waits for
+                        the next merge. The first file may take four times as long:
+                        else, on a slow disk, nothing would ever come of it. */
     bitcask_merge_explain *explain; /* may be NULL */
     bitcask_merge_visit *progress;  /* may be NULL */
     void *context;                  /* for both */

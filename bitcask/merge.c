@@ -311,7 +311,7 @@ enum bitcask_status bitcask_merge(struct bitcask *cask,
         status = check_options(options);
     if (status != BITCASK_OK)
         return status;
-    if (cask->options.read_only)
+    if (cask->options.read_only && !options->dry_run)
         return bitcask_fail_constant(BITCASK_READ_ONLY, "the cask was opened read-only");
     return run_merge(cask, options, report, false);
 }

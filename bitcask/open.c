@@ -462,6 +462,8 @@ enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **ou
         struct bitcask_commit_start start = { 0 };
 
         status = load_read_only(cask, &start);
+        if (status == BITCASK_OK) /* for dry runs */
+            status = bitcask_merges_init(&cask->merges);
     } else if (status == BITCASK_OK) {
         status = open_for_writing(cask);
     }
