@@ -4,7 +4,7 @@
 # Nothing here asks, and what the caller's environment says to the tools is put aside.
 exec </dev/null
 export LC_ALL=C.UTF-8
-unset BITCASK_DIR FILEPATH LOG_LEVEL DESTDIR
+unset BITCASK_DIR BITCASK_MERGE FILEPATH LOG_LEVEL DESTDIR
 
 packages_build='gcc libc6-dev meson pkg-config
 uthash-dev libdeflate-dev libxxhash-dev libjansson-dev'

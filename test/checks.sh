@@ -4,7 +4,7 @@
 
 exec </dev/null
 export LC_ALL=C.UTF-8
-unset BITCASK_DIR FILEPATH LOG_LEVEL DESTDIR
+unset BITCASK_DIR BITCASK_MERGE FILEPATH LOG_LEVEL DESTDIR
 : "${CC:=cc}"
 
 passed=0

@@ -85,7 +85,8 @@ only_bitcask() {
 
 destdir() {
     DESTDIR=$work/root meson install -C "$work/build-shared" --no-rebuild
-    for file in include/bitcask/bitcask.h lib/libbitcask.so bin/bitcask; do
+    for file in include/bitcask/bitcask.h lib/libbitcask.so bin/bitcask \
+        bin/bitcask-merge; do
         [ -e "$work/root$work/shared/$file" ] || {
             echo "no $file"
             return 1
@@ -95,7 +96,7 @@ destdir() {
 
 check 'installs, shared' install shared
 for file in include/bitcask/bitcask.h lib/libbitcask.so "lib/libbitcask.so.$version" \
-    lib/pkgconfig/bitcask.pc bin/bitcask; do
+    lib/pkgconfig/bitcask.pc bin/bitcask bin/bitcask-merge; do
     check "there is $file" test -f "$work/shared/$file"
 done
 check "libbitcask.so is a link to $soname" links_to libbitcask.so "$soname"
@@ -120,6 +121,8 @@ check 'the dynamically linked program works' \
 check 'the installed command line reads what it wrote' \
     env LD_LIBRARY_PATH="$work/shared/lib" \
     "$work/shared/bin/bitcask" --dir "$work/cask" exists ada
+check 'the installed bitcask-merge finds the store' \
+    env LD_LIBRARY_PATH="$work/shared/lib" "$work/shared/bin/bitcask-merge" "$work/cask"
 
 check 'installs, static' install static
 check_silent 'all global names of the static library begin with bitcask_' foreign_globals

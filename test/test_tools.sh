@@ -6,67 +6,8 @@ tool=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 tour=$(dirname "$tool")/bitcask-tour
 # shellcheck source=checks.sh
 . "$(dirname "$0")/checks.sh"
-cd "$work" || exit 1
-cask=$work/cask-0
-number=0
-
-# A store of its own for each check: `fresh` and then $cask.
-fresh() {
-    number=$((number + 1))
-    cask=$work/cask-$number
-}
-
-bitcask() {
-    timeout 60 "$tool" --dir "$cask" "$@"
-}
-
-# exits STATUS COMMAND...: run it, with what it prints in `out` and `err`.
-exits() {
-    expected=$1
-    shift
-    status=0
-    "$@" >"$work/out" 2>"$work/err" || status=$?
-    [ "$status" -eq "$expected" ] || {
-        echo "exit status $status, not $expected: $*"
-        cat "$work/out" "$work/err"
-        return 1
-    }
-}
-
-# The last command said exactly this on standard output (printf's escapes are decoded).
-# shellcheck disable=SC2059 # that is what they are for
-out_is() {
-    printf -- "$1" >wanted
-    cmp wanted out || {
-        od -c out | head
-        return 1
-    }
-}
-
-err_is_empty() {
-    [ ! -s err ] || {
-        cat err
-        return 1
-    }
-}
-
-err_says() {
-    grep -q -e "$1" err || {
-        echo "nothing about '$1' in:"
-        cat err
-        return 1
-    }
-}
-
-# retry COMMAND...: until it succeeds, for ten seconds.
-retry() {
-    tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || return 1
-        sleep 0.05
-    done
-}
+# shellcheck source=tool_checks.sh
+. "$(dirname "$0")/tool_checks.sh"
 
 all_bytes() {
     byte=0
@@ -77,12 +18,6 @@ all_bytes() {
     done
 }
 all_bytes >bytes
-
-# on_terminal COMMAND: run it in a terminal, with what the terminal shows in `out`.
-on_terminal() {
-    script -qec "$1" /dev/null >terminal </dev/null || return
-    tr -d '\r' <terminal >out
-}
 
 # set and get
 
@@ -595,13 +530,6 @@ set_is_quick() {
 
 # Damage
 
-# Overwrite the bytes $1, which are in one data file once, with as many others.
-damage() {
-    file=$(grep -lF "$1" "$cask"/*.data) &&
-        offset=$(grep -abobF "$1" "$file" | head -n 1 | cut -d : -f 1) &&
-        printf X | dd of="$file" bs=1 seek="$offset" conv=notrunc 2>/dev/null
-}
-
 damaged_value() {
     fresh
     printf 'a\tfirst-value\nb\tsecond-value\nc\tthird-value\n' | bitcask load &&
@@ -665,7 +593,7 @@ help_and_version() {
     exits 0 "$tool" --version && grep -q '^bitcask [0-9]*\.[0-9]' out && err_is_empty &&
         exits 0 "$tool" --help && grep -q '^usage: bitcask' out && grep -q FILEPATH out &&
         err_is_empty || return
-    for command in set get list delete exists stat load shell; do
+    for command in set get list delete exists stat load merge shell; do
         exits 0 "$tool" "$command" --help && grep -q "^usage: bitcask $command" out &&
             err_is_empty && exits 0 "$tool" help "$command" || return
     done

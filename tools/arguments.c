@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "arguments.h"
 
-#include <errno.h>
+#include "number.h"
+
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,13 @@ static const struct option long_options[] = {
     { "keys-only", no_argument, NULL, CODE(TOOL_OPTION_KEYS_ONLY) },
     { "null", no_argument, NULL, CODE(TOOL_OPTION_ZEROS) },
     { "progress", no_argument, NULL, CODE(TOOL_OPTION_PROGRESS) },
+    { "no-merge", no_argument, NULL, CODE(TOOL_OPTION_NO_MERGE) },
+    { "dry-run", no_argument, NULL, CODE(TOOL_OPTION_DRY_RUN) },
+    { "explain", no_argument, NULL, CODE(TOOL_OPTION_EXPLAIN) },
+    { "all", no_argument, NULL, CODE(TOOL_OPTION_ALL) },
+    { "file", required_argument, NULL, CODE(TOOL_OPTION_FILE) },
+    { "rate", required_argument, NULL, CODE(TOOL_OPTION_RATE) },
+    { "dead-percent", required_argument, NULL, CODE(TOOL_OPTION_DEAD_PERCENT) },
     { NULL, 0, NULL, 0 },
 };
 
@@ -47,6 +55,8 @@ struct parse {
 
 static const char *help_hint(const struct tool *tool)
 {
+    if (tool->single)
+        return "--help";
     return tool->in_shell ? "help" : "bitcask --help";
 }
 
@@ -72,15 +82,45 @@ static int refuse_value(const struct parse *parse, const char *option, const cha
 
 static int take_limit(struct parse *parse)
 {
-    char *end = NULL;
-    unsigned long long limit;
-
-    errno = 0;
-    limit = strtoull(optarg, &end, 10);
-    /* strtoull() would take a sign and blanks. */
-    if (errno != 0 || *optarg < '0' || *optarg > '9' || *end != 0)
+    if (!tool_number_parse(optarg, &parse->request->limit))
         return refuse_value(parse, "limit", "a number");
-    parse->request->limit = limit;
+    return TOOL_DONE;
+}
+
+static int take_file(struct parse *parse)
+{
+    struct tool_request *request = parse->request;
+
+    /* There are not more files than words. */
+    if (request->file_ids == NULL)
+        request->file_ids = malloc(parse->count * sizeof *request->file_ids);
+    if (request->file_ids == NULL) {
+        tool_say(parse->tool, TOOL_LOG_ERROR, "there is no memory for --file");
+        return TOOL_ERROR;
+    }
+    if (!tool_number_parse(optarg, &request->file_ids[request->file_count]))
+        return refuse_value(parse, "file", "the number of a data file");
+    request->file_count++;
+    return TOOL_DONE;
+}
+
+static int take_rate(struct parse *parse)
+{
+    uint64_t rate;
+
+    if (!tool_size_parse(optarg, &rate) || rate == 0)
+        return refuse_value(parse, "rate", "bytes a second, such as 500k, 32M or 1G");
+    parse->request->rate = rate;
+    return TOOL_DONE;
+}
+
+static int take_dead_percent(struct parse *parse)
+{
+    uint64_t percent;
+
+    if (!tool_number_parse(optarg, &percent) || percent < 1 || percent > 100)
+        return refuse_value(parse, "dead-percent", "a number from 1 to 100");
+    parse->request->dead_percent = (uint32_t)percent;
     return TOOL_DONE;
 }
 
@@ -135,6 +175,12 @@ static int take_option(struct parse *parse, unsigned option)
         return take_limit(parse);
     case TOOL_OPTION_SYNC:
         return take_sync(parse);
+    case TOOL_OPTION_FILE:
+        return take_file(parse);
+    case TOOL_OPTION_RATE:
+        return take_rate(parse);
+    case TOOL_OPTION_DEAD_PERCENT:
+        return take_dead_percent(parse);
     default:
         break;
     }
@@ -244,26 +290,56 @@ static int find_command(struct parse *parse)
     return TOOL_DONE;
 }
 
+/* What `merge` may be given only once, or not in every place. */
+static int check_merge(const struct tool *tool, struct tool_request *request)
+{
+    const char *directory = request->operand_count > 0 ? request->operands[0].data : NULL;
+    const char *problem = NULL;
+
+    if (request->given & TOOL_OPTION_ALL && request->given & TOOL_OPTION_FILE)
+        problem = "--all and --file are two choices, take one";
+    else if (request->given & (TOOL_OPTION_ALL | TOOL_OPTION_FILE) &&
+             request->given & TOOL_OPTION_DEAD_PERCENT)
+        problem = "--dead-percent has nothing to say where --all or --file choose";
+    else if (tool->in_shell && request->given & TOOL_OPTION_DEAD_PERCENT)
+        problem = "--dead-percent is not for the shell, where the store is open";
+    else if (tool->in_shell && directory != NULL)
+        problem = "the shell merges the store that is open, no other";
+    else if (directory != NULL && request->directory != NULL)
+        problem = "the store is named twice, by DIR and by --dir";
+    else if (directory != NULL && *directory == 0)
+        problem = "DIR is a directory, and this is empty";
+    if (problem != NULL) {
+        tool_say(tool, TOOL_LOG_ERROR, "%s", problem);
+        return TOOL_USAGE;
+    }
+    if (directory != NULL)
+        request->directory = directory;
+    return TOOL_DONE;
+}
+
 /* Whether the options and operands suit the command. */
 static int check(const struct parse *parse)
 {
     const struct tool *tool = parse->tool;
-    const struct tool_request *request = parse->request;
+    struct tool_request *request = parse->request;
     const struct tool_command *command = request->command;
     unsigned general = tool->in_shell ? TOOL_OPTION_HELP : GENERAL_OPTIONS;
     unsigned strange = request->given & ~(command->options | general);
 
     if (strange != 0) {
-        tool_say(tool, TOOL_LOG_ERROR, "--%s does not go with %s%s (see %s %s)",
-                 option_name(strange), command->name,
-                 tool->in_shell ? " in the shell" : "", help_hint(tool), command->name);
+        tool_say(tool, TOOL_LOG_ERROR, "--%s does not go with %s%s (see %s%s%s)",
+                 option_name(strange), tool->single ? tool->program : command->name,
+                 tool->in_shell ? " in the shell" : "", help_hint(tool),
+                 tool->single ? "" : " ", tool->single ? "" : command->name);
         return TOOL_USAGE;
     }
     if (request->operand_count < command->operands_min ||
         request->operand_count > command->operands_max) {
         tool_say(tool, TOOL_LOG_ERROR, "too %s words: it is `%s%s%s%s`",
                  request->operand_count < command->operands_min ? "few" : "many",
-                 tool->in_shell ? "" : "bitcask ", command->name,
+                 tool->in_shell || tool->single ? "" : "bitcask ",
+                 tool->single ? tool->program : command->name,
                  *command->usage != 0 ? " " : "", command->usage);
         return TOOL_USAGE;
     }
@@ -273,7 +349,7 @@ static int check(const struct parse *parse)
             return TOOL_USAGE;
         }
     }
-    return TOOL_DONE;
+    return command->run == tool_command_merge ? check_merge(tool, request) : TOOL_DONE;
 }
 
 int tool_arguments_parse(const struct tool *tool, const struct bitcask_slice *words,
@@ -315,5 +391,6 @@ out:
 void tool_request_release(struct tool_request *request)
 {
     free(request->words);
+    free(request->file_ids);
     *request = (struct tool_request){ 0 };
 }

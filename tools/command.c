@@ -10,29 +10,35 @@
 enum {
     READING = TOOL_OPTION_SALVAGE | TOOL_OPTION_JSON,
     SELECTING = TOOL_OPTION_PREFIX | TOOL_OPTION_FROM | TOOL_OPTION_TO |
-                TOOL_OPTION_LIMIT | TOOL_OPTION_KEYS_ONLY | TOOL_OPTION_ZEROS
+                TOOL_OPTION_LIMIT | TOOL_OPTION_KEYS_ONLY | TOOL_OPTION_ZEROS,
+    WRITING = TOOL_OPTION_SYNC | TOOL_OPTION_NO_MERGE,
+    MERGING = TOOL_OPTION_DRY_RUN | TOOL_OPTION_EXPLAIN | TOOL_OPTION_ALL |
+              TOOL_OPTION_FILE | TOOL_OPTION_RATE | TOOL_OPTION_DEAD_PERCENT
 };
 
 static const struct tool_command commands[] = {
     { "set", "KEY VALUE", "set KEY to VALUE; - reads it from standard input",
-      tool_help_set, 2, 2, 1, TOOL_OPTION_IF_ABSENT | TOOL_OPTION_SYNC, TOOL_PLACE_BOTH,
+      tool_help_set, 2, 2, 1, TOOL_OPTION_IF_ABSENT | WRITING, TOOL_PLACE_BOTH,
       tool_command_set },
     { "get", "KEY...", "print the values of keys, exactly as they are", tool_help_get, 1,
       SIZE_MAX, SIZE_MAX, READING, TOOL_PLACE_BOTH, tool_command_get },
     { "list", "", "print keys and values, sorted, one pair a line", tool_help_list, 0, 0,
       0, READING | SELECTING, TOOL_PLACE_BOTH, tool_command_list },
     { "delete", "KEY...", "remove keys", tool_help_delete, 1, SIZE_MAX, SIZE_MAX,
-      TOOL_OPTION_PRINT | TOOL_OPTION_JSON | TOOL_OPTION_SYNC, TOOL_PLACE_BOTH,
+      TOOL_OPTION_PRINT | TOOL_OPTION_JSON | WRITING, TOOL_PLACE_BOTH,
       tool_command_delete },
     { "exists", "KEY", "tell by the exit status whether KEY is there", tool_help_exists,
       1, 1, 1, READING, TOOL_PLACE_BOTH, tool_command_exists },
     { "stat", "", "tell how many keys, bytes and files there are", tool_help_stat, 0, 0,
       0, READING, TOOL_PLACE_BOTH, tool_command_stat },
     { "load", "", "set the pairs on standard input, as list prints them", tool_help_load,
-      0, 0, 0, TOOL_OPTION_ZEROS | TOOL_OPTION_SYNC | TOOL_OPTION_PROGRESS,
-      TOOL_PLACE_LINE, tool_command_load },
+      0, 0, 0, TOOL_OPTION_ZEROS | WRITING | TOOL_OPTION_PROGRESS, TOOL_PLACE_LINE,
+      tool_command_load },
+    { "merge", "[DIR]", "give the space back that overwritten and deleted pairs take",
+      tool_help_merge, 0, 1, 0, MERGING | TOOL_OPTION_JSON | TOOL_OPTION_PROGRESS,
+      TOOL_PLACE_BOTH, tool_command_merge },
     { "shell", "", "do what the lines of standard input say", tool_help_shell, 0, 0, 0,
-      TOOL_OPTION_SYNC | TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_shell },
+      WRITING | TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_shell },
     { "sync", "", "make everything safe from power failure", "", 0, 0, 0, 0,
       TOOL_PLACE_SHELL, tool_command_sync },
     { "help", "[COMMAND]", "explain all of it, or COMMAND", "", 0, 1, 0, 0,
@@ -77,13 +83,15 @@ static void print_table(struct tool_output *output, enum tool_place place)
     }
 }
 
-void tool_help_print(struct tool_output *output, const struct tool_command *command,
-                     bool in_shell)
+void tool_help_print(struct tool *tool, const struct tool_command *command)
 {
-    const char *program = in_shell ? "" : "bitcask ";
+    struct tool_output *output = &tool->output;
+    const char *program = tool->in_shell ? "" : tool->program;
+    const char *word = tool->single || command == NULL ? "" : command->name;
 
     if (command != NULL) {
-        tool_output_print(output, "usage: %s%s%s%s%s\n\n%c%s.\n", program, command->name,
+        tool_output_print(output, "usage: %s%s%s%s%s%s\n\n%c%s.\n", program,
+                          *program != 0 && *word != 0 ? " " : "", word,
                           command->options != 0 ? " [OPTION]..." : "",
                           *command->usage != 0 ? " " : "", command->usage,
                           toupper((unsigned char)*command->brief), command->brief + 1);
@@ -92,7 +100,7 @@ void tool_help_print(struct tool_output *output, const struct tool_command *comm
         tool_output_text(output, command->help);
         return;
     }
-    if (in_shell) {
+    if (tool->in_shell) {
         tool_output_text(output, "A line is one of\n\n");
         print_table(output, TOOL_PLACE_SHELL);
         tool_output_text(output, tool_help_words);
@@ -116,7 +124,7 @@ int tool_command_help(struct tool *tool, const struct tool_request *request)
             return TOOL_USAGE;
         }
     }
-    tool_help_print(&tool->output, command, tool->in_shell);
+    tool_help_print(tool, command);
     return TOOL_DONE;
 }
 

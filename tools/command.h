@@ -26,7 +26,14 @@ enum tool_option {
     TOOL_OPTION_LIMIT = 1 << 13,
     TOOL_OPTION_KEYS_ONLY = 1 << 14,
     TOOL_OPTION_ZEROS = 1 << 15,
-    TOOL_OPTION_PROGRESS = 1 << 16
+    TOOL_OPTION_PROGRESS = 1 << 16,
+    TOOL_OPTION_NO_MERGE = 1 << 17,
+    TOOL_OPTION_DRY_RUN = 1 << 18,
+    TOOL_OPTION_EXPLAIN = 1 << 19,
+    TOOL_OPTION_ALL = 1 << 20,
+    TOOL_OPTION_FILE = 1 << 21,
+    TOOL_OPTION_RATE = 1 << 22,
+    TOOL_OPTION_DEAD_PERCENT = 1 << 23
 };
 
 /* What is asked for, by a command line or by a line of the shell. */
@@ -41,7 +48,11 @@ struct tool_request {
     const char *log;
     enum bitcask_sync_mode sync;
     struct bitcask_slice prefix, from, to;
-    uint64_t limit; /* UINT64_MAX without one */
+    uint64_t limit;        /* UINT64_MAX without one */
+    uint64_t rate;         /* 0 without one */
+    uint32_t dead_percent; /* 0 without one */
+    uint64_t *file_ids;    /* owned */
+    size_t file_count;
 
     struct bitcask_slice *words; /* owned: the command's word and the operands */
 };
@@ -76,11 +87,16 @@ const struct tool_command *tool_command_find(struct bitcask_slice name);
 void tool_command_names(enum tool_place place, char *names, size_t capacity);
 
 /* Print the general help, or that of @command if it is not NULL. */
-void tool_help_print(struct tool_output *output, const struct tool_command *command,
-                     bool in_shell);
+void tool_help_print(struct tool *tool, const struct tool_command *command);
 
 /* What all of `get`, `list`, `exists` and `stat` open the store with. */
 int tool_open_to_read(struct tool *tool, const struct tool_request *request);
+
+/*
+ * For the end of a command that writes: if a merge is due, do a second of it. How it
+ * ends is only logged, or said as a warning: what the command wrote is written.
+ */
+void tool_merge_if_due(struct tool *tool);
 
 /*
  * Print one of a command's values as `get` does: the bytes as they are, a newline only
@@ -99,6 +115,7 @@ tool_command_run tool_command_list;
 tool_command_run tool_command_delete;
 tool_command_run tool_command_stat;
 tool_command_run tool_command_load;
+tool_command_run tool_command_merge;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */
 tool_command_run tool_command_help;

@@ -71,6 +71,7 @@ int tool_command_delete(struct tool *tool, const struct tool_request *request)
 
     options.must_exist = true;    /* no store is made only to say that a key is missing */
     options.no_background = true; /* closing syncs */
+    options.merge_auto_off = true;
     options.sync = request->sync;
     code = tool_open(tool, &options);
     if (code != TOOL_DONE)

@@ -110,6 +110,7 @@ int tool_command_load(struct tool *tool, const struct tool_request *request)
     int code;
 
     options.sync = request->sync;
+    options.merge_auto_off = true; /* until all is loaded */
     code = tool_open(tool, &options);
     if (code != TOOL_DONE)
         return code;

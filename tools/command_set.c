@@ -102,6 +102,7 @@ int tool_command_set(struct tool *tool, const struct tool_request *request)
         value = (struct bitcask_slice){ input.data, input.size };
     }
     options.no_background = true; /* closing syncs */
+    options.merge_auto_off = true;
     options.sync = request->sync;
     if (code == TOOL_DONE)
         code = tool_open(tool, &options);

@@ -65,7 +65,7 @@ static int run(struct tool *tool, struct shell *shell)
     int code = tool_arguments_parse(tool, shell->words, shell->word_count, &request);
 
     if (code == TOOL_DONE && request.given & TOOL_OPTION_HELP) {
-        tool_help_print(&tool->output, request.command, true);
+        tool_help_print(tool, request.command);
     } else if (code == TOOL_DONE) {
         tool->command = request.command->name;
         request.given |= shell->given & request.command->options;
@@ -155,6 +155,7 @@ int tool_command_shell(struct tool *tool, const struct tool_request *request)
     int code;
 
     options.sync = request->sync;
+    options.merge_auto_off = tool->merge_off;
     code = tool_open(tool, &options);
     if (code != TOOL_DONE)
         return code;

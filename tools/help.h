@@ -18,6 +18,7 @@ extern const char tool_help_delete[];
 extern const char tool_help_exists[];
 extern const char tool_help_stat[];
 extern const char tool_help_load[];
+extern const char tool_help_merge[];
 extern const char tool_help_shell[];
 
 #endif

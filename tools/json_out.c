@@ -73,6 +73,20 @@ json_t *tool_json_pair(struct bitcask_slice key, const struct bitcask_slice *val
     return value == NULL ? object : with_bytes(object, "value", *value);
 }
 
+json_t *tool_json_numbers(const void *structure, const struct tool_json_field *fields,
+                          size_t count)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < count && object != NULL; i++) {
+        const void *place = (const char *)structure + fields[i].offset;
+        uint64_t number = *(const uint64_t *)place;
+
+        object = tool_json_with(object, fields[i].name, json_integer((json_int_t)number));
+    }
+    return object;
+}
+
 static int write_part(const char *data, size_t size, void *context)
 {
     tool_output_write(context, data, size);

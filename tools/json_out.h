@@ -18,6 +18,16 @@ json_t *tool_json_pair(struct bitcask_slice key, const struct bitcask_slice *val
 /* @object with @value, which is released, as @name too. NULL, and freed: no memory. */
 json_t *tool_json_with(json_t *object, const char *name, json_t *value);
 
+/* A number of a structure, by its name. */
+struct tool_json_field {
+    const char *name;
+    size_t offset; /* of a uint64_t */
+};
+
+/* An object with the @count @fields of @structure; NULL: no memory. */
+json_t *tool_json_numbers(const void *structure, const struct tool_json_field *fields,
+                          size_t count);
+
 /* Write @object as one line, and release it. False: it was NULL, or no memory. */
 bool tool_json_print(struct tool_output *output, json_t *object);
 

@@ -2,6 +2,7 @@
 #include "output.h"
 
 #include "escape.h"
+#include "number.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -68,4 +69,19 @@ void tool_output_escape(struct tool_output *output, struct bitcask_slice bytes)
         output->used += tool_escape(&bytes, output->data + output->used,
                                     sizeof output->data - output->used);
     }
+}
+
+void tool_output_count(struct tool_output *output, const char *name, uint64_t count)
+{
+    char text[TOOL_NUMBER_SIZE];
+
+    tool_output_print(output, "%-12s%31s\n", name, tool_number_print(count, text));
+}
+
+void tool_output_size(struct tool_output *output, const char *name, uint64_t size)
+{
+    char exact[TOOL_NUMBER_SIZE], human[TOOL_NUMBER_SIZE];
+
+    tool_output_print(output, "%-12s%11s  %18s\n", name, tool_size_print(size, human),
+                      tool_number_print(size, exact));
 }

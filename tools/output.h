@@ -32,6 +32,10 @@ void tool_output_print(struct tool_output *output, const char *format, ...)
 /* Write @bytes as in escape.h. */
 void tool_output_escape(struct tool_output *output, struct bitcask_slice bytes);
 
+/* A line with a @name and a number, or a @size that is given in a unit as well. */
+void tool_output_count(struct tool_output *output, const char *name, uint64_t count);
+void tool_output_size(struct tool_output *output, const char *name, uint64_t size);
+
 /* Hand everything to the system. False when that, or a write before, failed. */
 bool tool_output_flush(struct tool_output *output);
 

@@ -19,6 +19,7 @@ enum variable {
     BITCASK_DIR,
     FILEPATH,
     LOG_LEVEL,
+    BITCASK_MERGE,
     VARIABLE_COUNT
 };
 
@@ -26,6 +27,7 @@ static const char *const variable_names[] = {
     [BITCASK_DIR] = "BITCASK_DIR",
     [FILEPATH] = "FILEPATH",
     [LOG_LEVEL] = "LOG_LEVEL",
+    [BITCASK_MERGE] = "BITCASK_MERGE",
 };
 
 /* Read all of @descriptor into @text of @capacity. Its size, or -1 and errno. */
@@ -148,6 +150,17 @@ static void choose_log(struct tool_settings *settings, const struct tool *tool,
                  "it is ignored");
 }
 
+static int choose_merge(struct tool_settings *settings, const struct tool *tool,
+                        const char *merge)
+{
+    settings->merge_off = merge != NULL && strcmp(merge, "off") == 0;
+    if (merge == NULL || settings->merge_off || strcmp(merge, "auto") == 0)
+        return TOOL_DONE;
+    tool_say(tool, TOOL_LOG_ERROR, "BITCASK_MERGE is auto or off, not %s",
+             tool_name_of(bitcask_text(merge)).text);
+    return TOOL_USAGE;
+}
+
 static void choose_directory(struct tool_settings *settings,
                              const char *const values[VARIABLE_COUNT],
                              const bool from_environment[VARIABLE_COUNT])
@@ -183,7 +196,7 @@ int tool_settings_load(struct tool_settings *settings, const struct tool *tool,
     choose_log(settings, tool, values[LOG_LEVEL], given->log);
     settings->directory = given->directory;
     choose_directory(settings, values, from_environment);
-    return TOOL_DONE;
+    return choose_merge(settings, tool, values[BITCASK_MERGE]);
 }
 
 void tool_settings_release(struct tool_settings *settings)

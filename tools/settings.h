@@ -15,6 +15,7 @@
 struct tool_settings {
     const char *directory;
     const char *directory_source; /* where it was said, for the log */
+    bool merge_off;               /* merge only when asked to */
     struct tool_log log;
     char *env_text; /* the .env file that the strings lie in */
 };

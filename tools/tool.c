@@ -50,9 +50,10 @@ void tool_say(const struct tool *tool, enum tool_log_level level, const char *fo
     if (tool->log.level != TOOL_LOG_SILENT)
         tool_log_write(&tool->log, level, text, tool->begin_ns, message_fields(tool));
     else if (tool->line > 0)
-        fprintf(stderr, "bitcask: line %llu: %s\n", (unsigned long long)tool->line, text);
+        fprintf(stderr, "%s: line %llu: %s\n", tool->program,
+                (unsigned long long)tool->line, text);
     else
-        fprintf(stderr, "bitcask: %s\n", text);
+        fprintf(stderr, "%s: %s\n", tool->program, text);
 }
 
 int tool_exit_of(enum bitcask_status status)
@@ -96,9 +97,9 @@ static int report_open(const struct tool *tool, enum bitcask_status status)
 
     if (status == BITCASK_NOT_FOUND) {
         tool_say(tool, TOOL_LOG_ERROR,
-                 "there is no cask at %s; set, load and shell make one there, --dir DIR "
-                 "names another",
-                 tool_name_of(bitcask_text(tool->directory)).text);
+                 "there is no cask at %s; %s--dir DIR names another",
+                 tool_name_of(bitcask_text(tool->directory)).text,
+                 tool->single ? "" : "set, load and shell make one there, ");
         return TOOL_ERROR; /* not 2, which says that a key is missing */
     }
     /* The detail begins with the directory, as it was given: say it once, escaped. */

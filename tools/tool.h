@@ -23,9 +23,12 @@ enum tool_exit {
 
 /* Zero-initialise; see tool_release(). */
 struct tool {
+    const char *program; /* its name; borrowed */
+    bool single;         /* the program is one command, whose word is not written */
     struct tool_log log;
     struct tool_output output;
     const char *directory;       /* of the store; borrowed */
+    bool merge_off;              /* merge only when asked to */
     struct bitcask *cask;        /* NULL while it is not open */
     int salvage_code;            /* TOOL_DAMAGED if --salvage stepped over damage */
     struct bitcask_buffer value; /* for gets, one after the other */
@@ -46,7 +49,7 @@ struct tool_name {
 struct tool_name tool_name_of(struct bitcask_slice bytes);
 
 /*
- * Say it on standard error: `bitcask: MESSAGE`, or as a line of the log when that is on.
+ * Say it on standard error: `PROGRAM: MESSAGE`, or as a line of the log when that is on.
  * Long messages are cut at 8 KiB.
  */
 void tool_say(const struct tool *tool, enum tool_log_level level, const char *format, ...)

@@ -1,0 +1,78 @@
+# shellcheck shell=sh disable=SC2154 # what is not set here is set by those who source it
+# For the tests of the command line, behind checks.sh: run it in $work on stores of its
+# own, and look at what it says. $tool is the program. Sourced by them, not run.
+
+cd "$work" || exit 1
+cask=$work/cask-0
+number=0
+
+# A store of its own for each check: `fresh` and then $cask.
+fresh() {
+    number=$((number + 1))
+    cask=$work/cask-$number
+}
+
+bitcask() {
+    timeout 60 "$tool" --dir "$cask" "$@"
+}
+
+# exits STATUS COMMAND...: run it, with what it prints in `out` and `err`.
+exits() {
+    expected=$1
+    shift
+    status=0
+    "$@" >"$work/out" 2>"$work/err" || status=$?
+    [ "$status" -eq "$expected" ] || {
+        echo "exit status $status, not $expected: $*"
+        cat "$work/out" "$work/err"
+        return 1
+    }
+}
+
+# The last command said exactly this on standard output (printf's escapes are decoded).
+# shellcheck disable=SC2059 # that is what they are for
+out_is() {
+    printf -- "$1" >wanted
+    cmp wanted out || {
+        od -c out | head
+        return 1
+    }
+}
+
+err_is_empty() {
+    [ ! -s err ] || {
+        cat err
+        return 1
+    }
+}
+
+err_says() {
+    grep -q -e "$1" err || {
+        echo "nothing about '$1' in:"
+        cat err
+        return 1
+    }
+}
+
+# retry COMMAND...: until it succeeds, for ten seconds.
+retry() {
+    tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 200 ] || return 1
+        sleep 0.05
+    done
+}
+
+# on_terminal COMMAND: run it in a terminal, with what the terminal shows in `out`.
+on_terminal() {
+    script -qec "$1" /dev/null >terminal </dev/null || return
+    tr -d '\r' <terminal >out
+}
+
+# Overwrite the bytes $1, which are in one data file once, with as many others.
+damage() {
+    file=$(grep -lF "$1" "$cask"/*.data) &&
+        offset=$(grep -abobF "$1" "$file" | head -n 1 | cut -d : -f 1) &&
+        printf X | dd of="$file" bs=1 seek="$offset" conv=notrunc 2>/dev/null
+}
