@@ -28,8 +28,7 @@ bool run_is_well(const struct run *run)
     return run->problem[0] == '\0';
 }
 
-/* What a call that failed must have said; to be called before the next one. */
-static void note_failure(struct run *run, const char *call, enum bitcask_status status)
+void run_note_failure(struct run *run, const char *call, enum bitcask_status status)
 {
     const char *wrong = words_wrong(status, run->path);
 
@@ -82,11 +81,11 @@ bool run_open(struct run *run)
     if (!words_is_system(status) && status != BITCASK_LOCKED)
         run_problem(run, "open says %s: %s", bitcask_status_text(status),
                     bitcask_error_detail());
-    note_failure(run, "open", status);
+    run_note_failure(run, "open", status);
     return false;
 }
 
-static bool may_be_refused(const struct run *run)
+bool run_may_be_refused(const struct run *run)
 {
     return !run->no_disk_fault && (!run->calm || run->fault_met);
 }
@@ -117,14 +116,14 @@ static void judge_write(struct run *run, const char *call, enum bitcask_status s
     if (status == BITCASK_FAILED) {
         bool calm = run->calm;
 
-        if (!may_be_refused(run))
+        if (!run_may_be_refused(run))
             run_problem(run, "%s is refused: %s", call, bitcask_error_detail());
         run->write_refused = true;
         run->calm = false; /* it may go on for ever */
-        note_failure(run, call, status);
+        run_note_failure(run, call, status);
         run->calm = calm;
     } else {
-        note_failure(run, call, status);
+        run_note_failure(run, call, status);
     }
     if (status == BITCASK_IO || status == BITCASK_NO_SPACE || status == BITCASK_FAILED)
         ledger_fail(&run->ledger, state);
@@ -269,14 +268,14 @@ void run_sync(struct run *run)
     if (!words_is_system(status) && status != BITCASK_FAILED)
         run_problem(run, "sync says %s: %s", bitcask_status_text(status),
                     bitcask_error_detail());
-    if (status == BITCASK_FAILED && may_be_refused(run)) {
+    if (status == BITCASK_FAILED && run_may_be_refused(run)) {
         bool calm = run->calm;
 
         run->calm = false;
-        note_failure(run, "sync", status);
+        run_note_failure(run, "sync", status);
         run->calm = calm;
     } else {
-        note_failure(run, "sync", status);
+        run_note_failure(run, "sync", status);
     }
     run->sync_refused = true;
 }
@@ -301,12 +300,12 @@ void run_close(struct run *run)
     if (!words_is_system(status) && status != BITCASK_FAILED)
         run_problem(run, "close says %s: %s", bitcask_status_text(status),
                     bitcask_error_detail());
-    if ((ended || status == BITCASK_FAILED) && may_be_refused(run)) {
+    if ((ended || status == BITCASK_FAILED) && run_may_be_refused(run)) {
         run->calm = false;
-        note_failure(run, "close", status);
+        run_note_failure(run, "close", status);
         run->calm = true;
     } else {
-        note_failure(run, "close", status);
+        run_note_failure(run, "close", status);
     }
 }
 
@@ -322,7 +321,11 @@ static void check_reopened(struct run *run)
         } else {
             run_put(run, 0, 700);
             run_put(run, 1, 0);
+            if (run->merges)
+                run_merge(run, BITCASK_MERGE_ALL);
         }
+        if (run->merges && run_is_well(run))
+            run_check_merged(run, again == 1);
         if (run_is_well(run))
             run_close(run);
     }

@@ -27,6 +27,7 @@ struct run {
 
     struct bitcask *cask;
     bool lapsed[LEDGER_KEYS]; /* its last put had expired when it was made */
+    bool merges;              /* also when it is reopened */
     bool calm;                /* nothing fails any more: all calls must succeed */
     bool fault_met;           /* something has failed since the cask was opened */
     bool no_disk_fault;       /* the disk never failed: writing cannot have ended */
@@ -53,6 +54,19 @@ void run_sync(struct run *run);
 /* Reads of all kinds, which must show the last acknowledged state. */
 void run_look(struct run *run);
 void run_close(struct run *run);
+
+/* A merge, of which nothing may be seen but that the files become smaller. */
+void run_merge(struct run *run, enum bitcask_merge_choice choice);
+/*
+ * After a merge of everything that went well: nothing is dead. @opened: it was opened
+ * since, so that no other file may be in the directory.
+ */
+void run_check_merged(struct run *run, bool opened);
+
+/* What a call that failed must have said; to be called before the next one. */
+void run_note_failure(struct run *run, const char *call, enum bitcask_status status);
+/* Whether a write may say BITCASK_FAILED. */
+bool run_may_be_refused(const struct run *run);
 
 /* What @cask holds, by bitcask_get(). */
 void run_read(struct run *run, struct bitcask *cask, struct ledger_state *found);

@@ -43,6 +43,18 @@ const struct scenario scenarios[] = {
       .no_mapping = true,
       .write_count = 18,
       .is_long_on_files = true },
+    { .name = "merge",
+      .start = START_CLEAN,
+      .sync = BITCASK_SYNC_NONE,
+      .merges = true,
+      .write_count = 2 },
+    { .name = "merge-always",
+      .start = START_CRASHED,
+      .sync = BITCASK_SYNC_ALWAYS,
+      .no_mapping = true,
+      .merges = true,
+      .write_count = 6,
+      .is_long = true },
     { .name = "threads",
       .start = START_CRASHED,
       .sync = BITCASK_SYNC_INTERVAL,
@@ -78,6 +90,7 @@ struct bitcask_options scenario_options(const struct scenario *scenario)
         .sync_interval_ms = INTERVAL_MS,
         .threads = scenario->threads ? 3 : 1,
         .file_size_max = FILE_SIZE,
+        .merge_auto_off = true,
     };
 
     return options;
@@ -238,6 +251,11 @@ void scenario_live(const struct scenario *scenario, struct run *run, scenario_st
         }
         if (i % 8 == 3 && run_is_well(run))
             run_look(run);
+        if (scenario->merges && i % 2 == 1 && run_is_well(run)) {
+            run_merge(run, i % 4 == 1 ? BITCASK_MERGE_ALL : BITCASK_MERGE_POLICY);
+            step(run, context);
+            run_look(run);
+        }
     }
     if (run_is_well(run))
         run_look(run);

@@ -24,6 +24,7 @@ struct scenario {
     bool read_only;
     bool salvage;
     bool threads; /* in the background: then the n-th call is not always the same */
+    bool merges;  /* now and then, and all of it in the end */
     unsigned write_count;
     bool is_long;          /* only in long mode */
     bool is_long_on_files; /* the same, on real files */

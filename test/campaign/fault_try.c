@@ -212,6 +212,7 @@ void fault_try(const struct stage *stage, const struct fault *fault, long n,
     try.n = n;
     run->ledger = stage->ledger;
     run->random = stage->random;
+    run->merges = stage->scenario->merges;
     run->options = scenario_options(stage->scenario);
     if (fault->layer == LAYER_SYSTEM) {
         (void)snprintf(path, sizeof path, "%s%s", directory, SCENARIO_PATH);
