@@ -272,6 +272,11 @@ void bitcask_background_grown(struct bitcask_background *background)
     (void)pthread_mutex_unlock(&background->lock);
 }
 
+bool bitcask_background_is_grown(struct bitcask_background *background)
+{
+    return atomic_load(&background->grown);
+}
+
 void bitcask_background_found_grown(struct bitcask_background *background)
 {
     if (!background->merges)

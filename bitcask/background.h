@@ -70,6 +70,8 @@ void bitcask_background_unsynced(struct bitcask_background *background);
 /* There is more data than before, and it may be time to merge. Cheap. */
 void bitcask_background_grown(struct bitcask_background *background);
 
+bool bitcask_background_is_grown(struct bitcask_background *background);
+
 /*
  * The same at open, where there is no hurry: who opens a cask for a moment only should
  * not pay for half a merge.

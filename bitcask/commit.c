@@ -144,7 +144,7 @@ enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
  * so the MANIFEST says so, once, and with the lock held. Where files are so small and so
  * many that the MANIFEST is a fair share of one, it costs too much.
  */
-static void list_active(struct bitcask_commit *commit)
+void bitcask_commit_list_active(struct bitcask_commit *commit)
 {
     enum {
         LINE_SIZE = 96, /* about */
@@ -185,7 +185,7 @@ enum bitcask_status bitcask_commit_sync_active(struct bitcask_commit *commit)
         commit->synced_sequence = sequence;
         commit->synced_size = size;
         commit->unsynced_since_ms = begun_ms; /* no earlier record is left out */
-        list_active(commit);
+        bitcask_commit_list_active(commit);
     } else {
         bitcask_commit_set_failed(commit);
     }
@@ -302,7 +302,8 @@ static bool must_rotate(const struct bitcask_commit *commit, uint64_t record_siz
  * behind its end that the power could bring back. If it had, sectors of what was cut off
  * could stand between those of the records that are written over it.
  */
-static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t record_size)
+static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t record_size,
+                                     bool reserved)
 {
     bool rotates;
 
@@ -317,8 +318,8 @@ static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t rec
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
             continue;
         }
-        status =
-            rotates ? bitcask_commit_rotate(commit) : bitcask_commit_sync_active(commit);
+        status = rotates ? bitcask_commit_rotate(commit, reserved)
+                         : bitcask_commit_sync_active(commit);
         if (status != BITCASK_OK)
             return status;
     }
@@ -401,7 +402,7 @@ void bitcask_pending_init(struct bitcask_pending *pending, enum bitcask_record_k
 }
 
 static enum bitcask_status append(struct bitcask_commit *commit,
-                                  struct bitcask_pending *pending)
+                                  struct bitcask_pending *pending, bool reserved)
 {
     uint64_t size = bitcask_record_size(&pending->record);
     struct bitcask_slice parts[3] = {
@@ -409,7 +410,7 @@ static enum bitcask_status append(struct bitcask_commit *commit,
         pending->key,
         pending->value,
     };
-    enum bitcask_status status = make_room(commit, size);
+    enum bitcask_status status = make_room(commit, size, reserved);
 
     if (status == BITCASK_OK) {
         pending->segment = commit->active;
@@ -435,13 +436,10 @@ static enum bitcask_status append(struct bitcask_commit *commit,
 static enum bitcask_status append_tombstone(struct bitcask_commit *commit,
                                             struct bitcask_pending *pending)
 {
-    enum bitcask_status status;
+    enum bitcask_status status = append(commit, pending, true);
 
-    commit->may_use_reserve = true;
-    status = append(commit, pending);
     if (status == BITCASK_NO_SPACE && bitcask_reserve_use(&commit->reserve))
-        status = append(commit, pending);
-    commit->may_use_reserve = false;
+        status = append(commit, pending, true);
     return status;
 }
 
@@ -456,7 +454,7 @@ enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,
     } else {
         status = bitcask_reserve_restore(&commit->reserve);
         if (status == BITCASK_OK)
-            status = append(commit, pending);
+            status = append(commit, pending, false);
     }
     (void)pthread_mutex_unlock(&commit->lock);
     return status;
@@ -561,7 +559,7 @@ enum bitcask_status bitcask_commit_append_batch(struct bitcask_commit *commit,
         (void)pthread_mutex_lock(&commit->lock);
         status = bitcask_reserve_restore(&commit->reserve);
         if (status == BITCASK_OK)
-            status = make_room(commit, BITCASK_RECORD_HEADER_SIZE + payload.size);
+            status = make_room(commit, BITCASK_RECORD_HEADER_SIZE + payload.size, false);
         if (status == BITCASK_OK)
             status = write_batch(commit, &payload, parts, count);
         (void)pthread_mutex_unlock(&commit->lock);
@@ -575,7 +573,6 @@ enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit)
     enum bitcask_status status;
 
     commit->listed = commit->active; /* it will be, below */
-    commit->may_use_reserve = true;
     status = bitcask_commit_sync(commit);
     if (status == BITCASK_OK && commit->cut_unsynced && commit->manifest_stale)
         status = sync_cut(commit);

@@ -82,7 +82,6 @@ struct bitcask_commit {
     bool manifest_stale; /* the MANIFEST on disk does not describe a clean end */
 
     struct bitcask_reserve reserve;
-    bool may_use_reserve;   /* what is done now gives space back */
     uint64_t total_size;    /* of the data files that are members */
     uint64_t appended_size; /* bytes of records, since init */
 };
@@ -241,7 +240,8 @@ enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit);
  *
  * rotate: seal the active segment, if there is one, and begin the next. The lock is
  * kept all the time, since whoever wants to append needs the new segment anyway. After
- * a failure the active segment is still the active one.
+ * a failure the active segment is still the active one. With @reserved it may take the
+ * reserve on a full disk.
  *
  * set_failed: a sync has failed, and with it all writing ends.
  *
@@ -259,13 +259,16 @@ enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit);
  *
  * refuse: the status and the words for a write that cannot be taken any more.
  *
+ * list_active: the active segment has been synced, so the MANIFEST should list it, unless
+ * that costs too much.
+ *
  * measure: set total_size to what it is.
  *
  * new_salt: for a file that is to be.
  */
 enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
                                                 struct bitcask_segment *segment);
-enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit);
+enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit, bool reserved);
 void bitcask_commit_set_failed(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
                                                   bool needed);
@@ -276,6 +279,7 @@ enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
                                                uint64_t sequence);
 void bitcask_commit_wait_manifest(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit);
+void bitcask_commit_list_active(struct bitcask_commit *commit);
 void bitcask_commit_measure(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit,
                                             uint64_t *salt);

@@ -128,10 +128,12 @@ static enum bitcask_status explain(struct bitcask_merge_run *run)
             .active = files[i]->active,
         };
 
-        bitcask_merge_rest(&run->cask->merges);
+        if (!run->options->dry_run)
+            bitcask_merge_rest(&run->cask->merges);
         status = run->options->explain(&file, run->options->context);
-        if (!bitcask_merge_go_on(&run->cask->merges) && status == BITCASK_OK)
-            status = BITCASK_NOT_FOUND;
+        if (!run->options->dry_run && !bitcask_merge_go_on(&run->cask->merges) &&
+            status == BITCASK_OK)
+            status = BITCASK_NOT_FOUND; /* end here, quietly */
     }
     free(files);
     return status;
@@ -254,14 +256,23 @@ static enum bitcask_status run_merge(struct bitcask *cask,
         .by_itself = by_itself,
         .begun_ms = cask->io->monotonic_ms(cask->io),
     };
-    enum bitcask_status status = bitcask_merge_begin_run(&cask->merges, by_itself);
+    enum bitcask_status status = options->dry_run
+                                     ? bitcask_merge_begin_look(&cask->merges)
+                                     : bitcask_merge_begin_run(&cask->merges, by_itself);
 
     if (status != BITCASK_OK)
         return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
-    if (bitcask_merge_go_on(&cask->merges))
+    if (options->dry_run) {
         status = merge(&run);
-    bitcask_merge_end_run(&cask->merges);
+        bitcask_merge_end_look(&cask->merges);
+    } else {
+        if (bitcask_merge_go_on(&cask->merges))
+            status = merge(&run);
+        bitcask_merge_end_run(&cask->merges);
+    }
     free(run.plan.files);
+    if (run.made_way) /* and comes again */
+        bitcask_background_grown(&cask->background);
     report->elapsed_ms = bitcask_merge_elapsed_ms(&run);
     if (status != BITCASK_OK && run.detail[0] != '\0')
         bitcask_fail(status, "%s", run.detail);
@@ -380,7 +391,7 @@ enum bitcask_status bitcask_merge_by_itself(struct bitcask *cask)
             status = is_time(cask, &due);
     }
     atomic_store(&cask->merges.failure, -(int)status);
-    if (status == BITCASK_OK && due)
+    if (status == BITCASK_OK && due && !bitcask_background_is_grown(&cask->background))
         return BITCASK_NO_SPACE; /* nothing could be done: not soon again */
     return status;
 }

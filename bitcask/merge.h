@@ -47,6 +47,7 @@ struct bitcask_merge_run {
     size_t draft_next;
     struct bitcask_merge_copier *copier; /* memory to copy with */
 
+    bool made_way;                            /* somebody has called for a merge */
     bool stopped;                             /* a checkpoint has said so, */
     enum bitcask_status stop_status;          /* and with this the merge ends */
     char crowded_detail[BITCASK_DETAIL_SIZE]; /* of the last NO_SPACE */
@@ -61,6 +62,15 @@ struct bitcask_merge_run {
 enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges,
                                             bool by_itself);
 void bitcask_merge_end_run(struct bitcask_merges *merges);
+/* Whether one that runs by itself should end when its step has, for one that is called.
+ */
+bool bitcask_merge_is_wanted(struct bitcask_merges *merges);
+/*
+ * Hold up the merge that runs, to look at the files: BITCASK_MISUSE from its own
+ * callback.
+ */
+enum bitcask_status bitcask_merge_begin_look(struct bitcask_merges *merges);
+void bitcask_merge_end_look(struct bitcask_merges *merges);
 /* From here on nothing is done. */
 void bitcask_merge_rest(struct bitcask_merges *merges);
 /* Go on, once nobody wants a pause. False: end here. */
@@ -101,6 +111,9 @@ void bitcask_merge_copier_begin(struct bitcask_merge_copier *copier, uint64_t ho
 enum bitcask_status bitcask_merge_copy(struct bitcask_merge_copier *copier,
                                        struct bitcask_segment *input);
 
+/* Whether the last failure of a copy was one to read the input. */
+bool bitcask_merge_copier_is_unreadable(const struct bitcask_merge_copier *copier);
+
 /* Count an input that goes without being read. */
 void bitcask_merge_copier_skip(struct bitcask_merge_copier *copier, uint64_t record_count,
                                uint64_t tombstone_count);
@@ -139,7 +152,7 @@ enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
 
 /*
  * REPLACING, merge_step.c: merge those @count files from @files on. *damaged is the
- * one that has made it BITCASK_CORRUPT.
+ * one that could not be read, or not be believed.
  */
 enum bitcask_status bitcask_merge_step(struct bitcask_merge_run *run,
                                        struct bitcask_plan_file *files, size_t count,

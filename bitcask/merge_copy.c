@@ -64,6 +64,7 @@ void bitcask_merge_copier_begin(struct bitcask_merge_copier *copier, uint64_t ho
     copier->now_ms = copier->io->wall_ms(copier->io);
     copier->output_count = 0;
     memset(&copier->counts, 0, sizeof copier->counts);
+    copier->unreadable = false;
 }
 
 void bitcask_merge_copier_skip(struct bitcask_merge_copier *copier, uint64_t record_count,
@@ -78,6 +79,11 @@ struct bitcask_segment **bitcask_merge_copier_outputs(struct bitcask_merge_copie
 {
     *count = copier->output_count;
     return copier->outputs;
+}
+
+bool bitcask_merge_copier_is_unreadable(const struct bitcask_merge_copier *copier)
+{
+    return copier->unreadable;
 }
 
 const struct bitcask_merge_counts *bitcask_merge_copier_counts(
@@ -291,6 +297,7 @@ static enum bitcask_status read_input(struct bitcask_merge_copier *copier,
     enum bitcask_status status =
         copier->io->read(copier->io, file, offset, copier->in, wanted, size);
 
+    copier->unreadable = status == BITCASK_IO;
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "read %010" PRIu64 ".data, offset %" PRIu64,
                                   input->id, offset);
@@ -403,6 +410,7 @@ enum bitcask_status bitcask_merge_copy(struct bitcask_merge_copier *copier,
         bitcask_data_file_open(io, copier->cask->directory, input->id, input->salt,
                                BITCASK_IO_READ, &file, &file_size, &torn);
 
+    copier->unreadable = status == BITCASK_IO;
     if (status == BITCASK_NOT_FOUND)
         return fail_at(input, 0, "the file is missing");
     copier->run->done_size += BITCASK_FILE_HEADER_SIZE;

@@ -45,6 +45,7 @@ struct bitcask_merge_copier {
     struct bitcask_merge_counts counts;
 
     uint8_t *in;
+    bool unreadable; /* the input */
     struct copy_item *items;
     struct bitcask_merge_item **order; /* the items, by shard */
     size_t count;

@@ -12,6 +12,8 @@ enum {
     SMALL_SHARE = 8,
     /* So many of them are worth joining. */
     SMALL_COUNT_MIN = 4,
+    /* A step reads so many times what it may write, so that it gives something back. */
+    STEP_READ_SHARE = 4,
     /* Rounds in which tombstones of one file are let go by taking another. */
     ROUND_COUNT_MAX = 16
 };
@@ -386,6 +388,7 @@ uint32_t bitcask_plan_divide(struct bitcask_plan *plan)
     uint64_t horizon = bounds_of(plan).lowest;
     uint32_t step = 0;
     uint64_t size = 0;
+    uint64_t read_size = 0;
     bool any = false;
 
     qsort(plan->files, plan->file_count, sizeof *plan->files, compare_order);
@@ -398,12 +401,15 @@ uint32_t bitcask_plan_divide(struct bitcask_plan *plan)
             step = 1;
             continue;
         }
-        if (any && size + copied > plan->step_size) {
+        if (any && (size + copied > plan->step_size ||
+                    read_size + file->data_size > plan->step_size * STEP_READ_SHARE)) {
             step++;
             size = 0;
+            read_size = 0;
         }
         any = true;
         size += copied;
+        read_size += file->data_size;
         file->step = step;
     }
     step += any;

@@ -51,7 +51,8 @@ static uint64_t ahead_ms(struct bitcask_merge_run *run)
     uint64_t elapsed_ms = bitcask_merge_elapsed_ms(run);
     uint64_t due_ms;
 
-    if (rate == 0 || rate == UINT64_MAX)
+    if (rate == 0 || rate == UINT64_MAX ||
+        (run->by_itself && bitcask_merge_is_wanted(&run->cask->merges)))
         return 0;
     due_ms = run->lost_ms + (uint64_t)((double)run->paced_size * 1000 / (double)rate);
     if (due_ms > elapsed_ms)
@@ -215,7 +216,7 @@ static bool run_step(struct bitcask_merge_run *run, struct bitcask_plan_file *fi
         run->done_size = done_size;
     if (status == BITCASK_OK)
         return true;
-    if (status == BITCASK_CORRUPT && damaged != NULL) {
+    if (damaged != NULL) {
         damaged->segment->damaged = true;
         bitcask_merge_remember(run, status);
         leave(run, damaged);
@@ -261,6 +262,10 @@ static bool run_steps(struct bitcask_merge_run *run)
     size_t count;
 
     while ((count = find_step(&run->plan, &files)) > 0) {
+        if (run->by_itself && bitcask_merge_is_wanted(&run->cask->merges)) {
+            run->made_way = true;
+            return false;
+        }
         if (bitcask_merge_checkpoint(run, 0) != BITCASK_OK) {
             bitcask_merge_remember(run, run->stop_status);
             return false;
@@ -347,6 +352,7 @@ enum bitcask_status bitcask_merge_carry_out(struct bitcask_merge_run *run)
         run_plan(run);
     } else {
         bitcask_merge_remember(run, status);
+        run->report->left_count = run->report->taken_count;
     }
     bitcask_merge_copier_free(run->copier);
     give_back_drafts(run);

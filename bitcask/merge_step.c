@@ -119,7 +119,8 @@ static enum bitcask_status copy(struct bitcask_merge_run *run,
         } else {
             status = bitcask_merge_copy(copier, file->segment);
         }
-        if (status == BITCASK_CORRUPT)
+        if (status == BITCASK_CORRUPT ||
+            (status == BITCASK_IO && bitcask_merge_copier_is_unreadable(copier)))
             *damaged = file;
         if (status != BITCASK_OK)
             return status;

@@ -37,34 +37,6 @@ void bitcask_merges_stop(struct bitcask_merges *merges)
     (void)pthread_mutex_unlock(&merges->lock);
 }
 
-enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges, bool by_itself)
-{
-    enum bitcask_status status = BITCASK_OK;
-
-    (void)pthread_mutex_lock(&merges->lock);
-    if (merges->running && pthread_equal(merges->runner, pthread_self())) {
-        status = bitcask_fail_constant(
-            BITCASK_MISUSE, "a callback of a merge has called bitcask_merge()");
-    } else if (by_itself && (merges->running || merges->caller_count > 0)) {
-        status = BITCASK_NOT_FOUND;
-    } else {
-        merges->caller_count += !by_itself;
-        while (merges->running && !merges->stop)
-            (void)pthread_cond_wait(&merges->changed, &merges->lock);
-        merges->caller_count -= !by_itself;
-        if (merges->stop)
-            status = BITCASK_NOT_FOUND;
-    }
-    if (status == BITCASK_OK) {
-        merges->running = true;
-        merges->runner = pthread_self();
-        merges->by_itself = by_itself;
-        merges->resting = true;
-    }
-    (void)pthread_mutex_unlock(&merges->lock);
-    return status;
-}
-
 void bitcask_merge_end_run(struct bitcask_merges *merges)
 {
     (void)pthread_mutex_lock(&merges->lock);
@@ -87,7 +59,7 @@ bool bitcask_merge_go_on(struct bitcask_merges *merges)
 
     (void)pthread_mutex_lock(&merges->lock);
     for (;;) {
-        ends = merges->stop || (merges->by_itself && merges->caller_count > 0);
+        ends = merges->stop;
         if (ends || merges->pause_count == 0)
             break;
         merges->resting = true; /* that is what a pause waits for */
@@ -97,6 +69,83 @@ bool bitcask_merge_go_on(struct bitcask_merges *merges)
     merges->resting = false;
     (void)pthread_mutex_unlock(&merges->lock);
     return !ends;
+}
+
+bool bitcask_merge_is_wanted(struct bitcask_merges *merges)
+{
+    bool wanted;
+
+    (void)pthread_mutex_lock(&merges->lock);
+    wanted = merges->caller_count > 0;
+    (void)pthread_mutex_unlock(&merges->lock);
+    return wanted;
+}
+
+static enum bitcask_status fail_in_callback(void)
+{
+    return bitcask_fail_constant(BITCASK_MISUSE,
+                                 "a callback of a merge has called bitcask_merge()");
+}
+
+static bool is_runner(const struct bitcask_merges *merges)
+{
+    return merges->running && pthread_equal(merges->runner, pthread_self());
+}
+
+enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges, bool by_itself)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    (void)pthread_mutex_lock(&merges->lock);
+    if (is_runner(merges)) {
+        status = fail_in_callback();
+    } else if (by_itself && (merges->running || merges->caller_count > 0)) {
+        status = BITCASK_NOT_FOUND;
+    } else {
+        merges->caller_count += !by_itself;
+        while (merges->running && !merges->stop)
+            (void)pthread_cond_wait(&merges->changed, &merges->lock);
+        merges->caller_count -= !by_itself;
+        if (merges->stop)
+            status = BITCASK_NOT_FOUND;
+    }
+    if (status == BITCASK_OK) {
+        merges->running = true;
+        merges->runner = pthread_self();
+        merges->by_itself = by_itself;
+        merges->resting = true;
+    }
+    (void)pthread_mutex_unlock(&merges->lock);
+    return status;
+}
+
+/* With the lock held: let nothing be done from now on. */
+static void hold(struct bitcask_merges *merges)
+{
+    merges->pause_count++;
+    while (merges->running && !merges->resting)
+        (void)pthread_cond_wait(&merges->changed, &merges->lock);
+}
+
+enum bitcask_status bitcask_merge_begin_look(struct bitcask_merges *merges)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    (void)pthread_mutex_lock(&merges->lock);
+    if (is_runner(merges))
+        status = fail_in_callback();
+    else
+        hold(merges);
+    (void)pthread_mutex_unlock(&merges->lock);
+    return status;
+}
+
+void bitcask_merge_end_look(struct bitcask_merges *merges)
+{
+    (void)pthread_mutex_lock(&merges->lock);
+    merges->pause_count--;
+    (void)pthread_cond_broadcast(&merges->changed);
+    (void)pthread_mutex_unlock(&merges->lock);
 }
 
 enum bitcask_status bitcask_merge_pause(struct bitcask *cask)
@@ -110,9 +159,7 @@ enum bitcask_status bitcask_merge_pause(struct bitcask *cask)
         return bitcask_fail_constant(BITCASK_READ_ONLY, "the cask was opened read-only");
     merges = &cask->merges;
     (void)pthread_mutex_lock(&merges->lock);
-    merges->pause_count++;
-    while (merges->running && !merges->resting)
-        (void)pthread_cond_wait(&merges->changed, &merges->lock);
+    hold(merges);
     (void)pthread_mutex_unlock(&merges->lock);
     return BITCASK_OK;
 }

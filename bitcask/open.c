@@ -349,10 +349,8 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
         if (status != BITCASK_OK)
             bitcask_fail_errno(status, "sync the parent of the directory");
     }
-    cask->commit.may_use_reserve = true;
     if (status == BITCASK_OK && (is_new || mended))
         status = bitcask_commit_prepare(&cask->commit);
-    cask->commit.may_use_reserve = false;
     if (status != BITCASK_OK)
         return status;
 

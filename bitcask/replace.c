@@ -161,38 +161,55 @@ void bitcask_commit_drop(struct bitcask_commit *commit, uint64_t id)
     (void)pthread_mutex_unlock(&commit->lock);
 }
 
-/* Let the outputs be of the cask and the inputs not, or with @back the other way round.
- */
-static void exchange(struct bitcask_commit *commit, const struct bitcask_switch *change,
-                     bool back)
+static void add_outside(struct bitcask_commit *commit,
+                        const struct bitcask_segment *segment,
+                        enum bitcask_manifest_state state)
 {
-    for (size_t i = 0; i < change->input_count; i++) {
-        struct bitcask_segment *input = change->inputs[i];
+    commit->outside[commit->outside_count++] = (struct bitcask_manifest_segment){
+        .state = state,
+        .id = segment->id,
+        .salt = segment->salt,
+        .size = atomic_load(&segment->data_size), /* not listed */
+    };
+}
 
-        atomic_store(&input->member, back);
-        if (back)
-            drop_outside(commit, input->id);
-        else
-            commit->outside[commit->outside_count++] = (struct bitcask_manifest_segment){
-                .state = BITCASK_MANIFEST_RETIRED,
-                .id = input->id,
-                .salt = input->salt,
-                .size = atomic_load(&input->data_size), /* not listed */
-            };
-    }
-    for (size_t i = 0; i < change->output_count; i++) {
-        struct bitcask_segment *output = change->outputs[i];
+static void set_members(struct bitcask_segment **segments, size_t count, bool member)
+{
+    for (size_t i = 0; i < count; i++)
+        atomic_store(&segments[i]->member, member);
+}
 
-        atomic_store(&output->member, !back);
-        if (!back)
-            drop_outside(commit, output->id);
+/* Let the outputs be of the cask and the inputs not. Ids of outputs rise. */
+static void exchange(struct bitcask_commit *commit, const struct bitcask_switch *change)
+{
+    size_t kept = 0;
+    size_t next = 0;
+
+    for (size_t i = 0; i < commit->outside_count; i++) {
+        if (next < change->output_count &&
+            commit->outside[i].id == change->outputs[next]->id)
+            next++;
         else
-            commit->outside[commit->outside_count++] = (struct bitcask_manifest_segment){
-                .state = BITCASK_MANIFEST_DRAFT,
-                .id = output->id,
-                .salt = output->salt,
-            };
+            commit->outside[kept++] = commit->outside[i];
     }
+    assert(next == change->output_count);
+    commit->outside_count = kept;
+    for (size_t i = 0; i < change->input_count; i++)
+        add_outside(commit, change->inputs[i], BITCASK_MANIFEST_RETIRED);
+    set_members(change->inputs, change->input_count, false);
+    set_members(change->outputs, change->output_count, true);
+    bitcask_commit_measure(commit);
+}
+
+/* Undo that: nothing else was done to the list meanwhile. */
+static void exchange_back(struct bitcask_commit *commit,
+                          const struct bitcask_switch *change)
+{
+    commit->outside_count -= change->input_count;
+    for (size_t i = 0; i < change->output_count; i++)
+        add_outside(commit, change->outputs[i], BITCASK_MANIFEST_DRAFT);
+    set_members(change->inputs, change->input_count, true);
+    set_members(change->outputs, change->output_count, false);
     bitcask_commit_measure(commit);
 }
 
@@ -213,13 +230,13 @@ enum bitcask_status bitcask_commit_switch(struct bitcask_commit *commit,
     if (status == BITCASK_OK)
         status = reserve_outside(commit, change->input_count + change->output_count);
     if (status == BITCASK_OK) {
-        exchange(commit, change, false);
+        exchange(commit, change);
         commit->names_unsynced = true; /* those of the outputs */
         commit->manifest_stale = true;
         status = bitcask_commit_write_manifest_unlocked(commit, &switched);
         *unknown = status != BITCASK_OK && switched;
         if (status != BITCASK_OK)
-            exchange(commit, change, true);
+            exchange_back(commit, change);
     }
     (void)pthread_mutex_unlock(&commit->lock);
     return status;

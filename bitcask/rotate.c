@@ -129,14 +129,33 @@ static enum bitcask_status sync_names(struct bitcask_commit *commit)
     return BITCASK_OK;
 }
 
+/* Which room on a full disk a MANIFEST may take. */
+enum room {
+    ROOM_FREE,   /* none: it can be done without */
+    ROOM_HINTS,  /* that of hints: they only save time */
+    ROOM_RESERVE /* the reserve too, since it leads to space being given back, or ends it
+                  */
+};
+
+static bool use_reserve(struct bitcask_commit *commit, bool locked)
+{
+    bool given;
+
+    if (!locked)
+        (void)pthread_mutex_lock(&commit->lock);
+    given = bitcask_reserve_use(&commit->reserve);
+    if (!locked)
+        (void)pthread_mutex_unlock(&commit->lock);
+    return given;
+}
+
 /*
  * Write @manifest, with or without the lock: nobody else writes one meanwhile. A failed
- * sync ends all writing. On a full disk the reserve makes room, and for one that is
- * @needed hints do, too: they only save time.
+ * sync ends all writing.
  */
 static enum bitcask_status write_built(struct bitcask_commit *commit,
                                        const struct bitcask_manifest *manifest,
-                                       bool needed, bool reserved, bool *switched)
+                                       enum room room, bool locked, bool *switched)
 {
     enum bitcask_status status = sync_names(commit);
 
@@ -147,8 +166,8 @@ static enum bitcask_status write_built(struct bitcask_commit *commit,
         status =
             bitcask_manifest_write(manifest, commit->io, commit->directory, switched);
     while (status == BITCASK_NO_SPACE && !*switched &&
-           ((reserved && bitcask_reserve_use(&commit->reserve)) ||
-            (needed && give_up_hint(commit))));
+           ((room >= ROOM_RESERVE && use_reserve(commit, locked)) ||
+            (room >= ROOM_HINTS && give_up_hint(commit))));
 
     /* Neither list can be built upon: it is not known which one will be found. */
     if (status != BITCASK_OK && *switched)
@@ -159,7 +178,7 @@ static enum bitcask_status write_built(struct bitcask_commit *commit,
 /* With the lock held all the time, and the ids in @prepared. */
 static enum bitcask_status write_manifest(struct bitcask_commit *commit,
                                           const struct bitcask_manifest_segment *prepared,
-                                          size_t prepared_count, bool needed)
+                                          size_t prepared_count, enum room room)
 {
     struct bitcask_manifest manifest;
     bool switched;
@@ -168,8 +187,7 @@ static enum bitcask_status write_manifest(struct bitcask_commit *commit,
     bitcask_manifest_init(&manifest);
     status = build_manifest(commit, &manifest, prepared, prepared_count);
     if (status == BITCASK_OK)
-        status =
-            write_built(commit, &manifest, needed, commit->may_use_reserve, &switched);
+        status = write_built(commit, &manifest, room, true, &switched);
     bitcask_manifest_release(&manifest);
     return status;
 }
@@ -188,7 +206,7 @@ enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
     size_t count;
     const struct bitcask_manifest_segment *prepared = rest_of_prepared(commit, &count);
 
-    return write_manifest(commit, prepared, count, needed);
+    return write_manifest(commit, prepared, count, needed ? ROOM_RESERVE : ROOM_FREE);
 }
 
 void bitcask_commit_wait_manifest(struct bitcask_commit *commit)
@@ -211,10 +229,13 @@ enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit
     if (status == BITCASK_OK) {
         commit->manifest_writing = true;
         (void)pthread_mutex_unlock(&commit->lock);
-        status = write_built(commit, &manifest, true, true, switched);
+        status = write_built(commit, &manifest, ROOM_RESERVE, false, switched);
         (void)pthread_mutex_lock(&commit->lock);
         commit->manifest_writing = false;
         (void)pthread_cond_broadcast(&commit->sync_done);
+        /* Whoever has synced it meanwhile could not list it. */
+        if (status == BITCASK_OK && commit->active != NULL && commit->synced_size > 0)
+            bitcask_commit_list_active(commit);
     }
     bitcask_manifest_release(&manifest);
     return status;
@@ -232,7 +253,7 @@ enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit, uint6
     return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
+static enum bitcask_status prepare(struct bitcask_commit *commit, enum room room)
 {
     uint64_t first_id = commit->next_id;
     size_t count =
@@ -249,7 +270,7 @@ enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
     }
     if (status == BITCASK_OK) {
         commit->next_id = first_id + count;
-        status = write_manifest(commit, prepared, count, true);
+        status = write_manifest(commit, prepared, count, room);
     }
     if (status != BITCASK_OK) {
         commit->next_id = first_id;
@@ -303,7 +324,12 @@ static enum bitcask_status create_segment(struct bitcask_commit *commit,
     return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit)
+enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
+{
+    return prepare(commit, ROOM_RESERVE);
+}
+
+enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit, bool reserved)
 {
     struct bitcask_segment *old = commit->active;
     struct bitcask_segment *next = NULL;
@@ -326,7 +352,7 @@ enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit)
         (void)pthread_cond_broadcast(&commit->sync_done);
     }
     if (commit->prepared_next == commit->prepared_count) {
-        status = bitcask_commit_prepare(commit);
+        status = prepare(commit, reserved ? ROOM_RESERVE : ROOM_HINTS);
         if (status != BITCASK_OK)
             return status;
     }

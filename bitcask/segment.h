@@ -29,7 +29,7 @@ struct bitcask_segment {
     uint32_t index; /* in the table */
     /* Part of the cask: not while a merge writes it, nor when one has replaced it. */
     _Atomic bool member;
-    bool damaged; /* a merge has met a damaged record in it; for merges only */
+    _Atomic bool damaged; /* a merge has met a damaged record in it; for merges only */
 
     _Atomic uint64_t data_size; /* where the last whole record ends; 0: no file */
     _Atomic uint64_t record_count;

@@ -85,6 +85,7 @@ static void try_damage(struct run *run, const struct damage *damage)
         .campaign = &run->campaign,
         .no_mapping = (chance & 1) != 0,
         .goes_on = (chance & 6) == 0,
+        .merges = (chance & 8) == 0,
     };
 
     if (campaign_skips(&run->campaign))
@@ -96,6 +97,7 @@ static void try_damage(struct run *run, const struct damage *damage)
         campaign_try(&run->campaign, "%s", words);
         if (run->campaign.replay != NULL) {
             trial.goes_on = true;
+            trial.merges = true;
             print_changes(&run->subject->image, &image);
         }
         (void)alarm(HANG_SECONDS);

@@ -6,6 +6,7 @@
 
 #include "bitcask/cask.h"
 #include "test/campaign/damage_look.h"
+#include "test/campaign/damage_merge.h"
 
 /* JUDGING an open that went well. */
 
@@ -166,6 +167,7 @@ static bool is_between(const struct damage_trial *trial)
 
         if (file->class != DAMAGE_DATA ||
             damage_listed(trial->image, file->id) == DAMAGE_SEALED ||
+            damage_listed(trial->image, file->id) == DAMAGE_OUTSIDE ||
             damage_file_equal(file,
                               damage_image_find(&trial->subject->image, file->name)))
             continue;
@@ -214,6 +216,14 @@ static bool judge_plain(struct damage_trial *trial, const struct damage_answer *
                                         : judge_refusal(trial, answer);
 }
 
+static bool is_listed(const struct damage_trial *trial, const struct damage_op *op)
+{
+    enum damage_listed listed =
+        damage_listed(trial->image, trial->subject->image.files[op->file].id);
+
+    return listed != DAMAGE_UNLISTED && listed != DAMAGE_OUTSIDE;
+}
+
 /* SALVAGE. Whether it must find record @sequence, in spite of all. */
 static bool is_salvageable(const struct damage_trial *trial, uint64_t sequence)
 {
@@ -223,9 +233,7 @@ static bool is_salvageable(const struct damage_trial *trial, uint64_t sequence)
         return false;
     /* A MANIFEST that is whole is believed; what it does not list counts as damage. */
     if (trial->facts.manifest_foreign ||
-        (trial->facts.manifest_known &&
-         damage_listed(trial->image, trial->subject->image.files[op->file].id) ==
-             DAMAGE_UNLISTED))
+        (trial->facts.manifest_known && !is_listed(trial, op)))
         return false;
     /* A whole header of another file makes it another file. */
     return damage_is_same(trial->subject, trial->image, op->file, 0, 64) ||
@@ -257,6 +265,11 @@ static bool judge_salvage(struct damage_trial *trial, const struct damage_answer
             campaign_count(trial->campaign, "allowed: salvage takes foreign files", 1);
             continue;
         }
+        if (verdict == KEY_CORRUPT && subject->merged && !trial->facts.manifest_known) {
+            /* Nor which of two files with the same record is the older one. */
+            campaign_count(trial->campaign, "allowed: salvage takes replaced files", 1);
+            continue;
+        }
         if (verdict == KEY_INVENTED || verdict == KEY_FAILED)
             return damage_blame(trial, "%s: key %u is %s", answer->how, key,
                                 verdict == KEY_FAILED ? "an error" : "a value never put");
@@ -281,8 +294,13 @@ static bool judge_going_on(struct damage_trial *trial, struct bitcask *cask,
     struct bitcask_options options = damage_options(trial);
     struct bitcask_buffer value = { 0 };
     struct bitcask_stat stat;
-    enum bitcask_status status = bitcask_put(cask, extra, extra);
+    enum bitcask_status status;
 
+    if (trial->merges && !damage_judge_merge(trial, cask, before)) {
+        (void)bitcask_close(cask);
+        return false;
+    }
+    status = bitcask_put(cask, extra, extra);
     if (status == BITCASK_OK)
         status = bitcask_close(cask);
     else

@@ -21,6 +21,7 @@ struct damage_trial {
     struct campaign *campaign;        /* counts what was met */
     bool no_mapping;
     bool goes_on; /* if it opens for writing: write, close, and look again */
+    bool merges;  /* and before that, merge all of it */
 
     struct damage_facts facts;
     char why[DAMAGE_WHY_SIZE]; /* of a failure */

@@ -131,7 +131,8 @@ static void measure_left(const struct damage_trial *trial, struct bitcask *cask,
         const struct damage_file *file = &trial->image->files[i];
         uint64_t size = 0;
 
-        if (file->class != DAMAGE_DATA)
+        if (file->class != DAMAGE_DATA ||
+            damage_listed(trial->image, file->id) == DAMAGE_OUTSIDE)
             continue;
         for (unsigned k = 0; k < kept.count; k++) {
             if (kept.ids[k] == file->id)

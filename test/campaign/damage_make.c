@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "test/campaign/campaign.h"
+#include "test/campaign/damage_merge.h"
 
 enum {
     BATCH_PARTS_MAX = 4,
@@ -359,10 +360,52 @@ static void make_large(struct maker *maker)
     die(maker);
 }
 
+/* Outputs of two merges, one of them of an output, and files that were not merged. */
+static void make_merged(struct maker *maker)
+{
+    maker->size_max = 300;
+    begin(maker);
+    write_some(maker, MIXED, 6000);
+    snapshot(maker);
+    damage_merge(maker, BITCASK_MERGE_FILES);
+    snapshot(maker);
+    write_some(maker, MIXED, 4000);
+    end(maker);
+    begin(maker);
+    damage_merge(maker, BITCASK_MERGE_FILES);
+    write_some(maker, MIXED, 2000);
+    end(maker);
+}
+
+/* A file that a merge has begun to write. */
+static void make_copying(struct maker *maker)
+{
+    maker->size_max = 300;
+    begin(maker);
+    write_some(maker, MIXED, 5000);
+    sync_all(maker);
+    snapshot(maker);
+    damage_merge_and_die(maker, false);
+}
+
+/* Files that a merge has replaced, and not removed. */
+static void make_retiring(struct maker *maker)
+{
+    maker->size_max = 300;
+    begin(maker);
+    write_some(maker, MIXED, 3000);
+    damage_merge(maker, BITCASK_MERGE_ALL);
+    write_some(maker, PLAIN, 3000);
+    sync_all(maker);
+    snapshot(maker);
+    damage_merge_and_die(maker, true);
+}
+
 const struct damage_script damage_scripts[DAMAGE_SUBJECTS] = {
     { "closed", make_closed },     { "reclosed", make_reclosed },
     { "killed", make_killed },     { "unsynced", make_unsynced },
     { "batches", make_batches },   { "reopened", make_reopened },
     { "unhinted", make_unhinted }, { "unhinted-killed", make_unhinted_killed },
-    { "large", make_large },
+    { "large", make_large },       { "merged", make_merged },
+    { "copying", make_copying },   { "retiring", make_retiring },
 };

@@ -46,11 +46,21 @@ static bool differs_within(const struct damage_file *file, const struct damage_f
            memcmp(file->bytes + from, was->bytes + from, to - from) != 0;
 }
 
+/* Whether what becomes of @file says nothing of the cask. */
+static bool is_outside(const struct damage_subject *subject,
+                       const struct damage_file *file)
+{
+    return file->class == DAMAGE_DATA &&
+           damage_listed(&subject->image, file->id) == DAMAGE_OUTSIDE;
+}
+
 /* A file that is there and differs from what it was. */
 static void note_changed(struct damage_facts *facts, const struct damage_file *file,
-                         const struct damage_file *was)
+                         const struct damage_file *was, bool outside)
 {
     facts->changed_count++;
+    if (outside)
+        return;
     if (file->class == DAMAGE_OTHER)
         facts->foreign_name = true;
     if (file->class != DAMAGE_DATA && file->class != DAMAGE_MANIFEST)
@@ -106,7 +116,7 @@ void damage_facts_find(struct damage_facts *facts, const struct damage_subject *
         if (file->class == DAMAGE_DATA && !differs_within(file, was, 0, HEADER_SIZE))
             facts->data_own = true;
         if (!damage_file_equal(file, was))
-            note_changed(facts, file, was);
+            note_changed(facts, file, was, is_outside(subject, file));
         if ((file->class == DAMAGE_DATA && file->size > HEADER_SIZE) ||
             (file->class == DAMAGE_HINT && file->size > HINT_SIZE_MIN))
             facts->nothing_left = false;
@@ -117,7 +127,8 @@ void damage_facts_find(struct damage_facts *facts, const struct damage_subject *
         if (damage_image_find(image, was->name) != NULL)
             continue;
         facts->changed_count++;
-        if (was->class == DAMAGE_DATA || was->class == DAMAGE_MANIFEST) {
+        if ((was->class == DAMAGE_DATA && !is_outside(subject, was)) ||
+            was->class == DAMAGE_MANIFEST) {
             facts->data_changed = true;
             facts->only_extended = false;
         }
@@ -140,7 +151,8 @@ bool damage_has_record(const struct damage_subject *subject,
 {
     const struct damage_op *op = &subject->ops[sequence];
 
-    return damage_is_same(subject, image, op->file, op->offset, op->record_size);
+    return op->record_size > 0 &&
+           damage_is_same(subject, image, op->file, op->offset, op->record_size);
 }
 
 /* How the MANIFEST in @text lists the file; *last is what it says was synced. */
@@ -167,6 +179,8 @@ static enum damage_listed find_listed(const char *text, uint64_t id, uint64_t *l
             return DAMAGE_OPEN;
         if (strcmp(word, "prepared") == 0)
             return DAMAGE_PREPARED;
+        if (strcmp(word, "draft") == 0 || strcmp(word, "retired") == 0)
+            return DAMAGE_OUTSIDE;
     }
     return DAMAGE_UNLISTED;
 }
@@ -239,10 +253,13 @@ uint64_t damage_proven(const struct damage_subject *subject,
 
     for (unsigned i = 0; i < subject->image.count; i++) {
         const struct damage_file *file = &subject->image.files[i];
+        enum damage_listed listed;
         uint64_t last;
 
-        if (file->class != DAMAGE_DATA ||
-            find_listed(text, file->id, &last) == DAMAGE_UNLISTED)
+        if (file->class != DAMAGE_DATA)
+            continue;
+        listed = find_listed(text, file->id, &last);
+        if (listed == DAMAGE_UNLISTED || listed == DAMAGE_OUTSIDE)
             continue;
         raise_to(&proven, last);
         prove_by_data(subject, image, i, &proven);

@@ -39,7 +39,8 @@ enum damage_listed {
     DAMAGE_UNLISTED,
     DAMAGE_SEALED,
     DAMAGE_OPEN,
-    DAMAGE_PREPARED
+    DAMAGE_PREPARED,
+    DAMAGE_OUTSIDE /* no part of the cask: a merge writes it, or has replaced it */
 };
 enum damage_listed damage_listed(const struct damage_image *image, uint64_t id);
 

@@ -6,6 +6,7 @@
 
 #include "bitcask/bytes.h"
 #include "test/campaign/damage_make.h"
+#include "test/campaign/damage_proof.h"
 
 struct bitcask_slice damage_key(unsigned key)
 {
@@ -73,7 +74,9 @@ static void locate_records(struct damage_subject *subject, unsigned index)
             offset += head_size;
             continue;
         }
-        require(op->record_size == 0 && op->in_batch == (offset < batch_end));
+        require(op->record_size == 0);
+        require(subject->merged || op->in_batch == (offset < batch_end));
+        op->in_batch = offset < batch_end;
         op->file = index;
         op->offset = offset;
         op->head_size = head_size;
@@ -85,11 +88,14 @@ static void locate_records(struct damage_subject *subject, unsigned index)
 static void locate_all(struct damage_subject *subject)
 {
     for (unsigned i = 0; i < subject->image.count; i++) {
-        if (subject->image.files[i].class == DAMAGE_DATA)
+        const struct damage_file *file = &subject->image.files[i];
+
+        if (file->class == DAMAGE_DATA &&
+            damage_listed(&subject->image, file->id) != DAMAGE_OUTSIDE)
             locate_records(subject, i);
     }
     for (uint64_t sequence = 1; sequence <= subject->last; sequence++)
-        require(subject->ops[sequence].record_size > 0);
+        require(subject->merged || subject->ops[sequence].record_size > 0);
 }
 
 static struct damage_subject *make(unsigned index, uint64_t seed)

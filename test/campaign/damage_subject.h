@@ -23,7 +23,7 @@ struct damage_op {
     bool ends;      /* a state: no later part of its batch follows */
     uint8_t *value; /* NULL if gone */
     size_t size;
-    /* The record; in a batch, the part. */
+    /* The record; in a batch, the part. Without a size: a merge has dropped it. */
     unsigned file; /* in subject.image */
     uint64_t offset;
     uint64_t head_size; /* prefix and key */
@@ -43,7 +43,8 @@ struct damage_witness {
 struct damage_subject {
     const char *name;
     uint64_t seed;
-    bool clean; /* the last session was closed */
+    bool clean;  /* the last session was closed */
+    bool merged; /* records may be gone, and parts of batches be alone */
     struct damage_op ops[DAMAGE_OPS_MAX + 1];
     uint64_t last;   /* sequence of the newest record */
     uint64_t synced; /* known to be synced, by what calls have said */
@@ -58,7 +59,7 @@ struct damage_subject {
 };
 
 enum {
-    DAMAGE_SUBJECTS = 9
+    DAMAGE_SUBJECTS = 12
 };
 /* Make number @index. Ends the program if that cannot be done. */
 struct damage_subject *damage_subject_new(unsigned index, uint64_t seed);

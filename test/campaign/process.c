@@ -134,6 +134,13 @@ struct bitcask_options process_options(uint64_t *random, uint64_t file_size_max)
         .sync_interval_ms = 1 + (uint32_t)campaign_random_below(random, 20),
     };
 
+    /* By itself practically always, or like everybody, which is never with so little. */
+    if (campaign_random_below(random, 3) == 0) {
+        options.merge_trigger_size = 1;
+        options.merge_dead_percent = 1;
+        options.merge_rate = UINT64_MAX;
+    }
+
     return options;
 }
 

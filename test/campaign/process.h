@@ -78,12 +78,18 @@ enum process_counter {
     PROCESS_FILE_SIZE_LIMITS,
     PROCESS_THREAD_LIMITS,
     PROCESS_LIMIT_STATUSES,
+    PROCESS_MERGES,
+    PROCESS_KILLS_MERGING,
+    PROCESS_FULL_MERGES,
+    PROCESS_FILES_MERGED,
+    PROCESS_FILES_KEPT,
     PROCESS_COUNTER_COUNT,
 };
 
 struct process_shared {
     struct process_lane lanes[PROCESS_LANE_COUNT];
     _Atomic int stage;       /* of the child that writes */
+    _Atomic int merging;     /* calls of bitcask_merge() that it is in */
     _Atomic bool created;    /* an open that makes the cask has succeeded */
     _Atomic uint64_t die_at; /* lane 0 kills its process there; 0: nowhere */
     _Atomic uint64_t counts[PROCESS_COUNTER_COUNT];
@@ -143,6 +149,8 @@ void process_close(struct process *process, struct bitcask *cask, const char *wh
  */
 enum bitcask_status process_write(struct process *process, struct bitcask *cask,
                                   unsigned lane);
+/* Merge what chance wants; only BITCASK_OK will do. */
+void process_merge(struct process *process, struct bitcask *cask, uint64_t *random);
 /* Make @count writes of every lane that must succeed. */
 void process_write_some(struct process *process, struct bitcask *cask, unsigned count);
 
@@ -160,6 +168,10 @@ void process_check_lane(struct process *process, struct bitcask *cask, unsigned 
 
 /* A number that changes when anything in the directory of the cask does. */
 uint64_t process_fingerprint(struct process *process);
+/* From here on the base is a file system of its own, for this child and its children. */
+void process_mount_base(struct process *process, const char *options);
+/* In a child: become nobody. */
+void process_drop_root(struct process *process);
 /* Remove @path and the files, and directories of files, in it. */
 void process_remove(const char *path);
 
@@ -172,5 +184,8 @@ bool process_round_descriptors(struct process *process);
 bool process_round_memory(struct process *process);
 bool process_round_file_size(struct process *process);
 bool process_round_threads(struct process *process);
+bool process_round_full_merge(struct process *process);
+bool process_round_many_files(struct process *process);
+bool process_round_kept_files(struct process *process);
 
 #endif

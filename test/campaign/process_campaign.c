@@ -32,6 +32,9 @@ static const struct kind {
     { "memory", process_round_memory, 2, 40, 2 },
     { "file-size", process_round_file_size, 2, 40, 2 },
     { "threads", process_round_threads, 3, 20, 2 },
+    { "full-merge", process_round_full_merge, 6, 100, 2 },
+    { "many-files", process_round_many_files, 1, 2, 1 },
+    { "kept-files", process_round_kept_files, 2, 30, 2 },
 };
 
 enum {
@@ -62,6 +65,11 @@ static const char *const counters[PROCESS_COUNTER_COUNT] = {
     [PROCESS_FILE_SIZE_LIMITS] = "file-size limits",
     [PROCESS_THREAD_LIMITS] = "opens without threads",
     [PROCESS_LIMIT_STATUSES] = "calls that a limit made fail",
+    [PROCESS_MERGES] = "merges",
+    [PROCESS_KILLS_MERGING] = "kills during a merge",
+    [PROCESS_FULL_MERGES] = "merges on a full disk",
+    [PROCESS_FILES_MERGED] = "files merged with few descriptors",
+    [PROCESS_FILES_KEPT] = "merged files that could not be removed",
 };
 
 /* Reasons are few, and must stay for the counters: each once. */

@@ -62,8 +62,7 @@ static bool become_root_within(void)
            write_text("/proc/self/gid_map", groups);
 }
 
-/* From here on the base is a file system of its own, for this child and its children. */
-static void mount_base(struct process *process, const char *options)
+void process_mount_base(struct process *process, const char *options)
 {
     if (unshare(CLONE_NEWNS) != 0 && !become_root_within())
         process_skip(process, "no mount namespace can be had");
@@ -298,7 +297,7 @@ static void fill_disk(struct process *process, uint64_t seed)
         inodes = 100 + (unsigned)campaign_random_below(&seed, 50);
     (void)snprintf(options, sizeof options, "mode=0755,size=%zu,nr_inodes=%u", size,
                    inodes);
-    mount_base(process, options);
+    process_mount_base(process, options);
     process->value_size_max = SMALL_VALUE_SIZE;
     if (campaign_random_below(&seed, 2) == 0 &&
         !process_run(process, create_when_full, campaign_random(&seed), "a new cask"))
@@ -393,7 +392,7 @@ static void read_mounted(struct process *process, uint64_t seed)
 
 static void mount_read_only(struct process *process, uint64_t seed)
 {
-    mount_base(process, "mode=0755,size=4m");
+    process_mount_base(process, "mode=0755,size=4m");
     for (int i = 0; i < 3; i++) {
         pid_t child = process_start(process, write_and_end, campaign_random(&seed));
 
@@ -408,7 +407,7 @@ bool process_round_read_only_mount(struct process *process)
     return process_run(process, mount_read_only, process->seed, "a read-only mount");
 }
 
-static void drop_root(struct process *process)
+void process_drop_root(struct process *process)
 {
     const uid_t nobody = 65534;
 
@@ -422,7 +421,7 @@ static void drop_root(struct process *process)
 static void read_without_rights(struct process *process, uint64_t seed)
 {
     (void)seed;
-    drop_root(process);
+    process_drop_root(process);
     look_without_writing(process, PROCESS_BIT(BITCASK_IO), "without the right to write");
     process_count(process, PROCESS_RIGHTS);
 }
@@ -432,7 +431,7 @@ static void knock_without_rights(struct process *process, uint64_t seed)
     struct bitcask_options read_only = { .read_only = seed % 2 == 0 };
     struct bitcask *cask = NULL;
 
-    drop_root(process);
+    process_drop_root(process);
     process_expect(process, bitcask_open(&cask, process->directory, &read_only),
                    PROCESS_BIT(BITCASK_IO), "an open without any right");
     if (strstr(bitcask_error_detail(), strerror(EACCES)) == NULL)

@@ -47,6 +47,8 @@ static void *write_burst(void *context)
             (void)kill(getpid(), SIGKILL);
         if (campaign_random_below(&burst->random, 50) == 0)
             process_expect(process, bitcask_sync(burst->cask), PROCESS_OK, "sync");
+        if (campaign_random_below(&burst->random, 60) == 0)
+            process_merge(process, burst->cask, &burst->random);
         if (campaign_random_below(&burst->random, 100) == 0)
             process_check_lane(process, burst->cask, burst->lane);
     }
@@ -146,11 +148,31 @@ static void await_stage(struct process *process, pid_t child, enum process_stage
     }
 }
 
+/* Until @child merges, in some; background merges cannot be seen from here. */
+static void await_merge(struct process *process, pid_t child)
+{
+    enum {
+        LIMIT_US = 100000
+    };
+
+    for (uint64_t us = 0; us < LIMIT_US; us += POLL_US) {
+        if (atomic_load(&process->shared->merging) > 0 || has_ended(child))
+            return;
+        pause_us(POLL_US);
+    }
+}
+
 /* What a moment to kill is: when to begin to count, and for how long. */
 static void await_moment(struct process *process, pid_t child, uint64_t *random)
 {
-    switch (campaign_random_below(random, 8)) {
+    switch (campaign_random_below(random, 10)) {
     case 0: /* at once */
+        return;
+    case 8:
+    case 9:
+        await_stage(process, child, PROCESS_WRITES, STAGE_WAIT_MS);
+        await_merge(process, child);
+        pause_us(campaign_random_below(random, 1500));
         return;
     case 1:
     case 2:
@@ -171,6 +193,8 @@ static void await_moment(struct process *process, pid_t child, uint64_t *random)
 static void count_kill(struct process *process, bool at_count)
 {
     process_count(process, PROCESS_KILLS);
+    if (atomic_load(&process->shared->merging) > 0)
+        process_count(process, PROCESS_KILLS_MERGING);
     if (process->lane_count > 1)
         process_count(process, PROCESS_KILLS_THREADED);
     if (at_count)
@@ -198,6 +222,7 @@ static bool kill_writer(struct process *process, uint64_t *random)
     pid_t child;
 
     atomic_store(&process->shared->stage, PROCESS_BEGINS);
+    atomic_store(&process->shared->merging, 0);
     atomic_store(&process->shared->die_at, at_count ? die_at : 0);
     child = process_start(process, live, campaign_random(random));
     if (child < 0)
@@ -274,6 +299,8 @@ static void verify(struct process *process, uint64_t seed)
 
     process_settle(process, cask, "what is there after a kill");
     process_write_some(process, cask, (unsigned)campaign_random_below(&seed, 8));
+    if (campaign_random_below(&seed, 2) == 0)
+        process_merge(process, cask, &seed);
     process_check(process, cask, 0, "after writing on after a kill");
     if (campaign_random_below(&seed, 4) == 0)
         look_beside(process, &seed);
