@@ -211,7 +211,7 @@ static void measure_speed(void)
  */
 static void wait_until_done(struct bitcask *cask)
 {
-    const struct bitcask_merge_options look = { .dry_run = true };
+    const struct bitcask_merge_options nothing = { .choice = BITCASK_MERGE_FILES };
     bool due = true;
 
     measure_check(bitcask_merge_due(cask, &due), "due");
@@ -221,7 +221,7 @@ static void wait_until_done(struct bitcask *cask)
     }
     measure_check_that(!due, "a merge is due, and nobody makes it");
     /* One that runs still has to remove files, and to be counted: wait for our turn. */
-    measure_check(bitcask_merge(cask, &look, NULL), "merge");
+    measure_check(bitcask_merge(cask, &nothing, NULL), "merge");
 }
 
 static void churn(struct bitcask *cask, struct model_random *random, bool zipfian)
@@ -290,7 +290,7 @@ static void measure_amplification(void)
                (double)stat.merge_copied_size / 1e6, stat.merge_count, ratio, bound,
                (double)stat.data_size / 1e6, (double)stat.live_size / 1e6,
                (double)stat.data_size / (double)stat.live_size);
-        measure_check_that(stat.merge_count > 0, "there was no merge");
+        measure_check_that(quick || stat.merge_count > 0, "there was no merge");
         measure_check_that(ratio <= bound, "the bound is broken");
         measure_destroy(cask);
     }
