@@ -85,8 +85,9 @@ static void write_next_hint(struct bitcask_background *background)
     memmove(background->hint_queue, background->hint_queue + 1,
             background->hint_count * sizeof(struct bitcask_segment *));
     (void)pthread_mutex_unlock(&background->lock);
-    (void)bitcask_segment_write_hint(background->work.segments, segment,
-                                     atomic_load(&segment->data_size));
+    if (!bitcask_commit_is_tight(background->work.commit))
+        (void)bitcask_segment_write_hint(background->work.segments, segment,
+                                         atomic_load(&segment->data_size));
     (void)pthread_mutex_lock(&background->lock);
     background->hint_writing = NULL;
     (void)pthread_cond_broadcast(&background->hint_wake);

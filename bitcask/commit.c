@@ -430,17 +430,28 @@ static enum bitcask_status append(struct bitcask_commit *commit,
 }
 
 /*
- * A delete makes it possible to give space back, so it may use the reserve; what it
- * leaves of that is nothing for puts.
+ * A delete makes it possible to give space back, so it may use the reserve, and the room
+ * of hints; what it leaves of that is nothing for puts.
  */
 static enum bitcask_status append_tombstone(struct bitcask_commit *commit,
                                             struct bitcask_pending *pending)
 {
     enum bitcask_status status = append(commit, pending, true);
 
-    if (status == BITCASK_NO_SPACE && bitcask_reserve_use(&commit->reserve))
+    while (status == BITCASK_NO_SPACE &&
+           (bitcask_reserve_use(&commit->reserve) || bitcask_commit_give_up_hint(commit)))
         status = append(commit, pending, true);
     return status;
+}
+
+bool bitcask_commit_is_tight(struct bitcask_commit *commit)
+{
+    bool tight;
+
+    (void)pthread_mutex_lock(&commit->lock);
+    tight = commit->reserve.used;
+    (void)pthread_mutex_unlock(&commit->lock);
+    return tight;
 }
 
 enum bitcask_status bitcask_commit_append(struct bitcask_commit *commit,

@@ -163,6 +163,9 @@ uint64_t bitcask_commit_sync_due_ms(struct bitcask_commit *commit, uint64_t inte
 /* BITCASK_OK, or BITCASK_FAILED with its detail. */
 enum bitcask_status bitcask_commit_check(struct bitcask_commit *commit);
 
+/* Whether the disk is so full that nothing should be written that can be done without. */
+bool bitcask_commit_is_tight(struct bitcask_commit *commit);
+
 /* The newest sequence, and the newest that is synced. */
 void bitcask_commit_sequences(struct bitcask_commit *commit, uint64_t *last,
                               uint64_t *synced);
@@ -259,6 +262,9 @@ enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit);
  *
  * refuse: the status and the words for a write that cannot be taken any more.
  *
+ * give_up_hint: remove the hint of the newest segment that can do without; false: there
+ * is none.
+ *
  * list_active: the active segment has been synced, so the MANIFEST should list it, unless
  * that costs too much.
  *
@@ -279,6 +285,7 @@ enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
                                                uint64_t sequence);
 void bitcask_commit_wait_manifest(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit);
+bool bitcask_commit_give_up_hint(struct bitcask_commit *commit);
 void bitcask_commit_list_active(struct bitcask_commit *commit);
 void bitcask_commit_measure(struct bitcask_commit *commit);
 enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit,

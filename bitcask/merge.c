@@ -132,8 +132,10 @@ static enum bitcask_status explain(struct bitcask_merge_run *run)
             bitcask_merge_rest(&run->cask->merges);
         status = run->options->explain(&file, run->options->context);
         if (!run->options->dry_run && !bitcask_merge_go_on(&run->cask->merges) &&
-            status == BITCASK_OK)
-            status = BITCASK_NOT_FOUND; /* end here, quietly */
+            status == BITCASK_OK) {
+            run->stopped = true;
+            break;
+        }
     }
     free(files);
     return status;
@@ -168,6 +170,7 @@ static enum bitcask_status look_at_tombstones(struct bitcask_merge_run *run)
 static void foretell(struct bitcask_merge_run *run)
 {
     struct bitcask_merge_report *report = run->report;
+    const uint64_t room = run->plan.file_size_max - BITCASK_FILE_HEADER_SIZE;
     uint64_t copied = 0;
     uint32_t step = UINT32_MAX;
 
@@ -178,12 +181,12 @@ static void foretell(struct bitcask_merge_run *run)
         if (file->step != step)
             copied = 0;
         step = file->step;
-        if (copied == 0 && file_copied > 0)
+        if (file_copied > 0 && copied == 0)
             report->output_count++;
         copied += file_copied;
-        if (copied > run->plan.file_size_max) {
-            report->output_count += file_copied / run->plan.file_size_max;
-            copied %= run->plan.file_size_max;
+        while (copied > room) {
+            report->output_count++;
+            copied -= room;
         }
         report->input_count++;
         report->input_size += file->data_size;
@@ -228,8 +231,8 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
     status = look_at_tombstones(run);
     if (status == BITCASK_OK)
         status = explain(run);
-    if (status != BITCASK_OK)
-        return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+    if (status != BITCASK_OK || run->stopped)
+        return status;
     if (run->options->dry_run) {
         foretell(run);
         return BITCASK_OK;

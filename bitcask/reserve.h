@@ -13,7 +13,7 @@
 #include "bitcask/io.h"
 
 enum {
-    BITCASK_RESERVE_SIZE = 64 << 10
+    BITCASK_RESERVE_SIZE = 128 << 10
 };
 
 /* Data files of so many bytes in all are worth a reserve. */

@@ -79,11 +79,8 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
     return BITCASK_OK;
 }
 
-/*
- * Remove the hint of the newest segment that can do without; false: there is none. What
- * an older hint tells, the data may not be able to tell any more.
- */
-static bool give_up_hint(struct bitcask_commit *commit)
+/* What an older hint tells, the data may not be able to tell any more. */
+bool bitcask_commit_give_up_hint(struct bitcask_commit *commit)
 {
     struct bitcask_segments *segments = commit->segments;
     uint64_t id = 0;
@@ -107,7 +104,7 @@ static bool give_up_hint(struct bitcask_commit *commit)
     bitcask_segments_unlock(segments);
     return id != 0 &&
            (bitcask_hint_remove(commit->io, commit->directory, id) == BITCASK_OK ||
-            give_up_hint(commit));
+            bitcask_commit_give_up_hint(commit));
 }
 
 /*
@@ -167,7 +164,7 @@ static enum bitcask_status write_built(struct bitcask_commit *commit,
             bitcask_manifest_write(manifest, commit->io, commit->directory, switched);
     while (status == BITCASK_NO_SPACE && !*switched &&
            ((room >= ROOM_RESERVE && use_reserve(commit, locked)) ||
-            (room >= ROOM_HINTS && give_up_hint(commit))));
+            (room >= ROOM_HINTS && bitcask_commit_give_up_hint(commit))));
 
     /* Neither list can be built upon: it is not known which one will be found. */
     if (status != BITCASK_OK && *switched)
