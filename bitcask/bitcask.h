@@ -150,7 +150,8 @@ struct bitcask_options {
     uint64_t merge_trigger_size; /* bytes that all data files together must exceed
                                     before a merge begins by itself; 0 means 5 MiB */
     uint64_t merge_rate; /* bytes a second that such a merge reads at most; 0 means
-                            32 MiB, UINT64_MAX no limit */
+                            32 MiB, UINT64_MAX no limit. It does not count while more
+                            than (100 + merge_dead_percent) / 2 percent are dead. */
     uint64_t reserved[6];
 };
 
@@ -341,7 +342,8 @@ struct bitcask_merge_file {
     uint64_t data_size;
     uint64_t live_size;
     uint64_t tombstone_size;
-    uint64_t freed_size; /* if taken: by how much the cask becomes smaller */
+    uint64_t freed_size; /* if taken: by how much the data files become smaller; their
+                            hints, which are not counted, do so too */
     enum bitcask_merge_reason reason;
     bool taken;
     bool active; /* the one that is appended to: sealed first if it is taken */

@@ -24,6 +24,7 @@ struct bitcask_merges {
     bool running;
     bool by_itself; /* the running one makes way for one that is called */
     bool resting;   /* and does nothing right now */
+    bool finishing; /* but its thread still removes what a step has replaced */
     pthread_t runner;
     unsigned caller_count; /* who wait until they can run one */
     unsigned pause_count;

@@ -48,7 +48,8 @@ struct bitcask_commit {
     struct bitcask_segment *listed; /* as open by the MANIFEST on disk */
     bool rotate_next;               /* append nothing more to the active one */
     bool cut_unsynced; /* something may have been cut off the active one since its sync */
-    bool names_unsynced;      /* files may have been removed since the directory's sync */
+    _Atomic bool
+        names_unsynced;       /* files may have been removed since the directory's sync */
     bool syncing;             /* a sync runs, without the lock */
     bool manifest_writing;    /* a MANIFEST is being written, without the lock */
     _Atomic bool closed;      /* no more writes */

@@ -35,13 +35,14 @@ static enum bitcask_status remove_what_is_behind(struct bitcask_chain *chain)
         struct bitcask_link *link = &chain->links[i];
         enum bitcask_status status;
 
-        if (!link->exists || bitcask_chain_keeps(chain, link))
+        /* Of a file that is gone the hint may have come back with the power. */
+        if (bitcask_chain_keeps(chain, link))
             continue;
         status = bitcask_commit_remove_files(chain->cask->io, chain->cask->directory,
                                              link->line.id);
         if (status != BITCASK_OK)
             return status;
-        removed = true;
+        removed = removed || link->exists;
     }
     return removed ? sync_directory(chain->cask) : BITCASK_OK;
 }

@@ -27,6 +27,7 @@ void bitcask_merges_stop(struct bitcask_merges *merges);
 enum bitcask_status bitcask_merge_by_itself(struct bitcask *cask);
 
 struct bitcask_merge_copier;
+struct bitcask_merge_finisher;
 
 /* One merge on its way. */
 struct bitcask_merge_run {
@@ -37,6 +38,7 @@ struct bitcask_merge_run {
     bool by_itself;
     uint64_t begun_ms;
     uint64_t paced_size; /* read since */
+    bool hurries;        /* the rate does not count: there is too much garbage */
     uint64_t lost_ms;    /* in which less was read than was allowed */
     uint64_t done_size;
     uint64_t copied_size;
@@ -46,6 +48,7 @@ struct bitcask_merge_run {
     size_t draft_count;
     size_t draft_next;
     struct bitcask_merge_copier *copier; /* memory to copy with */
+    struct bitcask_merge_finisher *finisher;
 
     bool made_way;                            /* somebody has called for a merge */
     bool stopped;                             /* a checkpoint has said so, */
@@ -76,6 +79,9 @@ void bitcask_merge_rest(struct bitcask_merges *merges);
 /* Go on, once nobody wants a pause. False: end here. */
 bool bitcask_merge_go_on(struct bitcask_merges *merges);
 
+/* Whether threads should make it faster. */
+bool bitcask_merge_is_fast(const struct bitcask_merge_run *run);
+
 /* RUNNING, merge_run.c. Carry out the plan; the status is that of the first failure. */
 enum bitcask_status bitcask_merge_carry_out(struct bitcask_merge_run *run);
 
@@ -101,6 +107,9 @@ enum bitcask_status bitcask_merge_take_draft(struct bitcask_merge_run *run,
  */
 enum bitcask_status bitcask_merge_copier_create(struct bitcask_merge_copier **out,
                                                 struct bitcask_merge_run *run);
+/* The same with memory for bitcask_merge_repoint() only. */
+enum bitcask_status bitcask_merge_copier_create_to_repoint(
+    struct bitcask_merge_copier **out, struct bitcask_merge_run *run);
 void bitcask_merge_copier_free(struct bitcask_merge_copier *copier);
 
 /* Begin anew, with what to do about tombstones. */
@@ -124,9 +133,12 @@ enum bitcask_status bitcask_merge_copier_finish(struct bitcask_merge_copier *cop
 /* Remove what has been written; the segments are taken out of the table. */
 void bitcask_merge_copier_discard(struct bitcask_merge_copier *copier);
 
-/* What was written, sealed, in the table of segments, but no part of the cask. */
-struct bitcask_segment **bitcask_merge_copier_outputs(struct bitcask_merge_copier *copier,
-                                                      size_t *count);
+/*
+ * Note in *change what was written: sealed, in the table of segments, but no part of the
+ * cask. The list is the caller's to free.
+ */
+enum bitcask_status bitcask_merge_copier_take(const struct bitcask_merge_copier *copier,
+                                              struct bitcask_switch *change);
 
 /* Counted by copying, for the report; sizes are bytes. */
 struct bitcask_merge_counts {
@@ -149,6 +161,26 @@ enum bitcask_status bitcask_merge_repoint(struct bitcask_merge_copier *copier,
 enum bitcask_status bitcask_merge_count_kept(struct bitcask_merge_run *run,
                                              struct bitcask_plan_file *file,
                                              uint64_t horizon);
+
+/*
+ * FINISHING, merge_finish.c: after the switch. Where the merge is to be fast a thread
+ * does it while the next step is copied.
+ */
+struct bitcask_merge_finisher;
+enum bitcask_status bitcask_merge_finisher_start(struct bitcask_merge_finisher **out,
+                                                 struct bitcask_merge_run *run);
+/* Waits until all is done. The status is that of the first failure, with its words. */
+enum bitcask_status bitcask_merge_finisher_end(struct bitcask_merge_finisher *finisher);
+
+/*
+ * Repoint, and remove the inputs, soon or now; the lists in *change are taken over.
+ * BITCASK_IO: a file could not be removed.
+ */
+enum bitcask_status bitcask_merge_finish(struct bitcask_merge_finisher *finisher,
+                                         const struct bitcask_switch *change);
+
+/* Wait for what is being finished. False: there was nothing to wait for. */
+bool bitcask_merge_finisher_drain(struct bitcask_merge_finisher *finisher);
 
 /*
  * REPLACING, merge_step.c: merge those @count files from @files on. *damaged is the

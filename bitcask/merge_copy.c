@@ -19,8 +19,9 @@
 static_assert(BITCASK_MERGE_READ_SIZE > BITCASK_RECORD_PREFIX_MAX + BITCASK_KEY_SIZE_MAX,
               "any prefix and key can be read at once");
 
-enum bitcask_status bitcask_merge_copier_create(struct bitcask_merge_copier **out,
-                                                struct bitcask_merge_run *run)
+/* Memory for a batch. */
+static enum bitcask_status create(struct bitcask_merge_copier **out,
+                                  struct bitcask_merge_run *run)
 {
     struct bitcask_merge_copier *copier = calloc(1, sizeof *copier);
 
@@ -31,16 +32,35 @@ enum bitcask_status bitcask_merge_copier_create(struct bitcask_merge_copier **ou
     copier->cask = run->cask;
     copier->io = run->cask->io;
     copier->file = BITCASK_NO_FILE;
-    copier->in = malloc(BITCASK_MERGE_READ_SIZE);
     copier->items = malloc(BITCASK_MERGE_BATCH_COUNT * sizeof *copier->items);
     copier->order =
         malloc(BITCASK_MERGE_BATCH_COUNT * sizeof(struct bitcask_merge_item *));
-    if (copier->in == NULL || copier->items == NULL || copier->order == NULL)
+    if (copier->items == NULL || copier->order == NULL)
+        return bitcask_fail_memory(BITCASK_MERGE_BATCH_COUNT * sizeof *copier->items);
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_merge_copier_create_to_repoint(
+    struct bitcask_merge_copier **out, struct bitcask_merge_run *run)
+{
+    return create(out, run);
+}
+
+enum bitcask_status bitcask_merge_copier_create(struct bitcask_merge_copier **out,
+                                                struct bitcask_merge_run *run)
+{
+    struct bitcask_merge_copier *copier;
+    enum bitcask_status status = create(out, run);
+
+    if (status != BITCASK_OK)
+        return status;
+    copier = *out;
+    copier->in = malloc(BITCASK_MERGE_READ_SIZE);
+    if (copier->in == NULL)
         return bitcask_fail_memory(BITCASK_MERGE_READ_SIZE);
     /* Where it is to be slow, one thread is enough. */
     return bitcask_merge_writer_start(&copier->writer, copier->io,
-                                      run->options->rate == 0 &&
-                                          !run->cask->options.no_background);
+                                      bitcask_merge_is_fast(run));
 }
 
 void bitcask_merge_copier_free(struct bitcask_merge_copier *copier)
@@ -74,11 +94,19 @@ void bitcask_merge_copier_skip(struct bitcask_merge_copier *copier, uint64_t rec
     copier->counts.dropped_count += tombstone_count;
 }
 
-struct bitcask_segment **bitcask_merge_copier_outputs(struct bitcask_merge_copier *copier,
-                                                      size_t *count)
+enum bitcask_status bitcask_merge_copier_take(const struct bitcask_merge_copier *copier,
+                                              struct bitcask_switch *change)
 {
-    *count = copier->output_count;
-    return copier->outputs;
+    size_t size = (copier->output_count + 1) * sizeof(struct bitcask_segment *);
+
+    change->outputs = malloc(size);
+    if (change->outputs == NULL)
+        return bitcask_fail_memory(size);
+    if (copier->output_count > 0)
+        memcpy(change->outputs, copier->outputs,
+               copier->output_count * sizeof(struct bitcask_segment *));
+    change->output_count = copier->output_count;
+    return BITCASK_OK;
 }
 
 bool bitcask_merge_copier_is_unreadable(const struct bitcask_merge_copier *copier)

@@ -20,6 +20,11 @@ enum {
     DRAFT_COUNT_MAX = 4096
 };
 
+bool bitcask_merge_is_fast(const struct bitcask_merge_run *run)
+{
+    return run->options->rate == 0 && !run->cask->options.no_background;
+}
+
 uint64_t bitcask_merge_elapsed_ms(const struct bitcask_merge_run *run)
 {
     struct bitcask_io *io = run->cask->io;
@@ -51,7 +56,7 @@ static uint64_t ahead_ms(struct bitcask_merge_run *run)
     uint64_t elapsed_ms = bitcask_merge_elapsed_ms(run);
     uint64_t due_ms;
 
-    if (rate == 0 || rate == UINT64_MAX ||
+    if (rate == 0 || rate == UINT64_MAX || run->hurries ||
         (run->by_itself && bitcask_merge_is_wanted(&run->cask->merges)))
         return 0;
     due_ms = run->lost_ms + (uint64_t)((double)run->paced_size * 1000 / (double)rate);
@@ -84,6 +89,16 @@ static bool tell_progress(struct bitcask_merge_run *run)
     return bitcask_merge_go_on(&run->cask->merges) && run->stop_status == BITCASK_OK;
 }
 
+/* Garbage is made faster than the rate lets it be given back. */
+static bool is_behind(struct bitcask *cask)
+{
+    uint64_t percent = (100 + cask->options.merge_dead_percent) / 2;
+    struct bitcask_stat stat;
+
+    return bitcask_stat(cask, &stat) == BITCASK_OK &&
+           stat.dead_size / 100 > (stat.live_size + stat.dead_size) / 10000 * percent;
+}
+
 /* Sleep until the pace allows more. False: end here. */
 static bool keep_pace(struct bitcask_merge_run *run)
 {
@@ -94,6 +109,7 @@ static bool keep_pace(struct bitcask_merge_run *run)
     while ((sleep_ms = ahead_ms(run)) > 0) {
         if (!may_go_on(run))
             return false;
+        run->hurries = run->by_itself && untold_ms == 0 && is_behind(run->cask);
         if (sleep_ms > PACE_MS)
             sleep_ms = PACE_MS;
         bitcask_merge_rest(&run->cask->merges);
@@ -222,6 +238,9 @@ static bool run_step(struct bitcask_merge_run *run, struct bitcask_plan_file *fi
         leave(run, damaged);
         return true;
     }
+    if (status == BITCASK_NO_SPACE && !files->done &&
+        bitcask_merge_finisher_drain(run->finisher))
+        return true; /* there may be room now: again */
     if (status == BITCASK_NO_SPACE && !files->done) {
         (void)strncpy(run->crowded_detail, bitcask_error_detail(),
                       sizeof run->crowded_detail - 1);
@@ -347,9 +366,12 @@ enum bitcask_status bitcask_merge_carry_out(struct bitcask_merge_run *run)
         status = seal_active(run);
     if (status == BITCASK_OK)
         status = bitcask_merge_copier_create(&run->copier, run);
+    if (status == BITCASK_OK)
+        status = bitcask_merge_finisher_start(&run->finisher, run);
     if (status == BITCASK_OK) {
         (void)bitcask_plan_divide(&run->plan);
         run_plan(run);
+        bitcask_merge_remember(run, bitcask_merge_finisher_end(run->finisher));
     } else {
         bitcask_merge_remember(run, status);
         run->report->left_count = run->report->taken_count;

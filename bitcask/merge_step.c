@@ -18,73 +18,15 @@
 #include "bitcask/merge.h"
 #include "bitcask/status.h"
 
-/* Reads are short: a look every millisecond. */
-static void wait_for_readers(void *context)
-{
-    struct bitcask_io *io = context;
-
-    io->sleep_ms(io, 1);
-}
-
-/*
- * Nobody can find a place in @input any more. A file that cannot be removed stays listed
- * as retired.
- */
-static enum bitcask_status remove_input(struct bitcask *cask,
-                                        struct bitcask_segment *input)
-{
-    uint64_t id = input->id;
-    enum bitcask_status status;
-
-    bitcask_background_forget(&cask->background, input);
-    bitcask_commit_forget(&cask->commit, input);
-    status = bitcask_commit_remove_files(cask->io, cask->directory, id);
-    if (status == BITCASK_OK)
-        bitcask_commit_drop(&cask->commit, id);
-    return status;
-}
-
-static enum bitcask_status remove_inputs(struct bitcask *cask,
-                                         const struct bitcask_switch *change)
-{
-    enum bitcask_status first = BITCASK_OK;
-
-    bitcask_keydir_wait_readers(cask->keydir, wait_for_readers, cask->io);
-    for (size_t i = 0; i < change->input_count; i++) {
-        enum bitcask_status status = remove_input(cask, change->inputs[i]);
-
-        if (first == BITCASK_OK)
-            first = status;
-    }
-    return first;
-}
-
-/*
- * If an output cannot be read back the keydir goes on pointing to the inputs, which then
- * stay for as long as the cask is open: they have the same records.
- */
-static enum bitcask_status repoint(struct bitcask_merge_copier *copier,
-                                   const struct bitcask_switch *change)
-{
-    for (size_t i = 0; i < change->output_count; i++) {
-        enum bitcask_status status = bitcask_merge_repoint(copier, change->outputs[i]);
-
-        if (status != BITCASK_OK)
-            return status;
-    }
-    return BITCASK_OK;
-}
-
 static void count_step(struct bitcask_merge_run *run,
-                       const struct bitcask_plan_file *files, size_t count)
+                       const struct bitcask_plan_file *files, size_t count,
+                       size_t output_count)
 {
     const struct bitcask_merge_counts *counts = bitcask_merge_copier_counts(run->copier);
     struct bitcask_merges *merges = &run->cask->merges;
     struct bitcask_merge_report *report = run->report;
     uint64_t input_size = 0;
-    size_t output_count;
 
-    (void)bitcask_merge_copier_outputs(run->copier, &output_count);
     for (size_t i = 0; i < count; i++)
         input_size += files[i].data_size;
     report->input_count += count;
@@ -145,41 +87,37 @@ enum bitcask_status bitcask_merge_step(struct bitcask_merge_run *run,
                                        struct bitcask_plan_file **damaged)
 {
     struct bitcask *cask = run->cask;
-    struct bitcask_segment **inputs = calloc(count, sizeof(struct bitcask_segment *));
-    struct bitcask_switch change = { .inputs = inputs, .input_count = count };
+    struct bitcask_switch change = { .input_count = count };
     uint64_t last, synced;
     bool unknown = false;
     enum bitcask_status status;
 
     *damaged = NULL;
-    if (inputs == NULL)
+    change.inputs = calloc(count, sizeof(struct bitcask_segment *));
+    if (change.inputs == NULL)
         return bitcask_fail_memory(count * sizeof(struct bitcask_segment *));
     for (size_t i = 0; i < count; i++)
-        inputs[i] = files[i].segment;
+        change.inputs[i] = files[i].segment;
 
     /* Whoever has appended a record but not shown it yet holds a writer mutex. */
     bitcask_commit_sequences(&cask->commit, &last, &synced);
     bitcask_keydir_wait_writers(cask->keydir);
     bitcask_merge_copier_begin(run->copier, horizon, last);
     status = copy(run, files, count, horizon, damaged);
-    if (status == BITCASK_OK) {
-        change.outputs = bitcask_merge_copier_outputs(run->copier, &change.output_count);
+    if (status == BITCASK_OK)
+        status = bitcask_merge_copier_take(run->copier, &change);
+    if (status == BITCASK_OK)
         status = switch_to_outputs(run, &change, &unknown);
-    }
     if (status != BITCASK_OK) {
         /* Files of which it is not known whether they are of the cask stay. */
         if (!unknown)
             bitcask_merge_copier_discard(run->copier);
-        goto out;
+        free(change.inputs);
+        free(change.outputs);
+        return status;
     }
     for (size_t i = 0; i < count; i++)
         files[i].done = true;
-    count_step(run, files, count);
-    status = repoint(run->copier, &change);
-    if (status == BITCASK_OK)
-        status = remove_inputs(cask, &change);
-
-out:
-    free(inputs);
-    return status;
+    count_step(run, files, count, change.output_count);
+    return bitcask_merge_finish(run->finisher, &change);
 }

@@ -123,7 +123,7 @@ enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges, bool 
 static void hold(struct bitcask_merges *merges)
 {
     merges->pause_count++;
-    while (merges->running && !merges->resting)
+    while ((merges->running && !merges->resting) || merges->finishing)
         (void)pthread_cond_wait(&merges->changed, &merges->lock);
 }
 

@@ -24,7 +24,7 @@ bitcask/background bitcask/rotate bitcask/replace
 bitcask/cask
 bitcask/chain bitcask/directory bitcask/merge
 bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
-bitcask/merge_copy bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
+bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
 bitcask/merge_step bitcask/merge_turn
 bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
 '
@@ -48,7 +48,7 @@ pthread.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
 pthread.h bitcask/commit.h bitcask/commit.c
 pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h
 signal.h bitcask/background.c
-signal.h bitcask/load.c bitcask/merge_writer.c
+signal.h bitcask/load.c bitcask/merge_finish.c bitcask/merge_writer.c
 libdeflate.h bitcask/format.c
 uthash.h bitcask/keydir_inside.h
 xxhash.h bitcask/keydir_table.c

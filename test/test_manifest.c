@@ -40,15 +40,70 @@ static const struct bitcask_manifest_segment golden_segments[] = {
     { .state = BITCASK_MANIFEST_PREPARED, .id = 5, .salt = 0xaabbccddeeff0011 },
 };
 
+/* The same for a cask in which a merge is on its way, and others have been. */
+static const char merged[] =
+    "bitcask manifest 1\n"
+    "features 0\n"
+    "next 9\n"
+    "sequence 465210\n"
+    "keys 100000\n"
+    "sealed 1 salt 0123456789abcdef size 67108800 sequences 1 465210\n"
+    "sealed 2 salt 89abcdef01234567 size 33554400 sequences 3 199999 purged 465210\n"
+    "retired 3 salt 4567012389abcdef\n"
+    "open 4 salt 00112233445566aa size 12345 last 465999\n"
+    "prepared 5 salt aabbccddeeff0011\n"
+    "draft 6 salt 7766554433221100\n"
+    "sealed 7 salt 0000000000000007 size 164 sequences 5 5 purged 18446744073709551615\n"
+    "retired 8 salt 0000000000000008\n"
+    "check cf5809b7\n";
+
+static const struct bitcask_manifest_segment merged_segments[] = {
+    { .state = BITCASK_MANIFEST_SEALED,
+      .id = 1,
+      .salt = 0x0123456789abcdef,
+      .size = 67108800,
+      .first_sequence = 1,
+      .last_sequence = 465210 },
+    { .state = BITCASK_MANIFEST_SEALED,
+      .id = 2,
+      .salt = 0x89abcdef01234567,
+      .size = 33554400,
+      .first_sequence = 3,
+      .last_sequence = 199999,
+      .purged_sequence = 465210 },
+    { .state = BITCASK_MANIFEST_RETIRED, .id = 3, .salt = 0x4567012389abcdef },
+    { .state = BITCASK_MANIFEST_OPEN,
+      .id = 4,
+      .salt = 0x00112233445566aa,
+      .size = 12345,
+      .last_sequence = 465999 },
+    { .state = BITCASK_MANIFEST_PREPARED, .id = 5, .salt = 0xaabbccddeeff0011 },
+    { .state = BITCASK_MANIFEST_DRAFT, .id = 6, .salt = 0x7766554433221100 },
+    { .state = BITCASK_MANIFEST_SEALED,
+      .id = 7,
+      .salt = 7,
+      .size = 164,
+      .first_sequence = 5,
+      .last_sequence = 5,
+      .purged_sequence = UINT64_MAX },
+    { .state = BITCASK_MANIFEST_RETIRED, .id = 8, .salt = 8 },
+};
+
+static void init_with(struct bitcask_manifest *manifest, uint64_t next_id,
+                      const struct bitcask_manifest_segment *segments, size_t count)
+{
+    bitcask_manifest_init(manifest);
+    manifest->next_id = next_id;
+    manifest->sequence = 465210;
+    manifest->key_count = 100000;
+    for (size_t i = 0; i < count; i++)
+        assert_status(bitcask_manifest_add(manifest, &segments[i]), BITCASK_OK);
+}
+
 /* The manifest that the golden text says. */
 static void golden_init(struct bitcask_manifest *manifest)
 {
-    bitcask_manifest_init(manifest);
-    manifest->next_id = 6;
-    manifest->sequence = 465210;
-    manifest->key_count = 100000;
-    for (size_t i = 0; i < LENGTH_OF(golden_segments); i++)
-        assert_status(bitcask_manifest_add(manifest, &golden_segments[i]), BITCASK_OK);
+    init_with(manifest, 6, golden_segments, LENGTH_OF(golden_segments));
 }
 
 static void assert_manifests_equal(const struct bitcask_manifest *left,
@@ -68,6 +123,7 @@ static void assert_manifests_equal(const struct bitcask_manifest *left,
         assert_int_equal(a->size, b->size);
         assert_int_equal(a->first_sequence, b->first_sequence);
         assert_int_equal(a->last_sequence, b->last_sequence);
+        assert_int_equal(a->purged_sequence, b->purged_sequence);
     }
 }
 
@@ -150,6 +206,56 @@ static void the_text_is_read_back(void **state)
     bitcask_manifest_release(&expected);
 }
 
+static void what_merges_say_is_this_byte_for_byte_and_read_back(void **state)
+{
+    struct bitcask_manifest expected, manifest;
+    struct bitcask_buffer text = { 0 };
+
+    (void)state;
+    init_with(&expected, 9, merged_segments, LENGTH_OF(merged_segments));
+    assert_status(bitcask_manifest_format(&expected, &text), BITCASK_OK);
+    assert_int_equal(text.size, sizeof merged - 1);
+    assert_memory_equal(text.data, merged, text.size);
+    assert_status(parse(&manifest, merged, sizeof merged - 1), BITCASK_OK);
+    assert_manifests_equal(&manifest, &expected);
+    bitcask_buffer_release(&text);
+    bitcask_manifest_release(&manifest);
+    bitcask_manifest_release(&expected);
+}
+
+static void drafts_and_retired_files_are_outside_of_the_cask(void **state)
+{
+    (void)state;
+    assert_true(bitcask_manifest_is_outside(BITCASK_MANIFEST_DRAFT));
+    assert_true(bitcask_manifest_is_outside(BITCASK_MANIFEST_RETIRED));
+    assert_false(bitcask_manifest_is_outside(BITCASK_MANIFEST_SEALED));
+    assert_false(bitcask_manifest_is_outside(BITCASK_MANIFEST_OPEN));
+    assert_false(bitcask_manifest_is_outside(BITCASK_MANIFEST_PREPARED));
+}
+
+/* Any line will do, also one of a file that is no part of the cask. */
+static void the_tag_is_found_in_any_line(void **state)
+{
+    static const enum bitcask_manifest_state states[] = {
+        BITCASK_MANIFEST_SEALED, BITCASK_MANIFEST_OPEN,    BITCASK_MANIFEST_PREPARED,
+        BITCASK_MANIFEST_DRAFT,  BITCASK_MANIFEST_RETIRED,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH_OF(states); i++) {
+        const struct bitcask_manifest_segment line = { .state = states[i],
+                                                       .id = 1,
+                                                       .salt = 0x0123456789abcdef };
+        struct bitcask_manifest manifest;
+
+        bitcask_manifest_init(&manifest);
+        assert_int_equal(bitcask_manifest_tag(&manifest), 0);
+        assert_status(bitcask_manifest_add(&manifest, &line), BITCASK_OK);
+        assert_int_equal(bitcask_manifest_tag(&manifest), 0x01234567);
+        bitcask_manifest_release(&manifest);
+    }
+}
+
 static void extremes_and_many_segments_make_the_round_trip(void **state)
 {
     struct bitcask_manifest before, after;
@@ -180,16 +286,14 @@ static void extremes_and_many_segments_make_the_round_trip(void **state)
     bitcask_manifest_release(&after);
 }
 
-static void no_flipped_bit_goes_unnoticed(void **state)
+static void expect_flips_noticed(const char *whole, size_t size)
 {
-    size_t size = sizeof golden - 1;
-
-    (void)state;
     for (size_t bit = 0; bit < 8 * size; bit++) {
-        char text[sizeof golden];
+        char text[1024];
         enum bitcask_status status;
 
-        memcpy(text, golden, size);
+        assert_true(size < sizeof text);
+        memcpy(text, whole, size);
         text[bit / 8] = (char)(text[bit / 8] ^ (char)(1u << bit % 8));
         status = parse_copy(text, size);
         /* A 1 that became a 3 cannot be told from a newer version. */
@@ -200,11 +304,20 @@ static void no_flipped_bit_goes_unnoticed(void **state)
     }
 }
 
+static void no_flipped_bit_goes_unnoticed(void **state)
+{
+    (void)state;
+    expect_flips_noticed(golden, sizeof golden - 1);
+    expect_flips_noticed(merged, sizeof merged - 1);
+}
+
 static void a_cut_anywhere_is_noticed(void **state)
 {
     (void)state;
     for (size_t size = 0; size < sizeof golden - 1; size++)
         assert_status(parse_copy(golden, size), BITCASK_CORRUPT);
+    for (size_t size = 0; size < sizeof merged - 1; size++)
+        assert_status(parse_copy(merged, size), BITCASK_CORRUPT);
 }
 
 /* Parse @text, in which the check is still to be filled in. */
@@ -271,6 +384,29 @@ static void texts_with_a_right_check_are_still_looked_at(void **state)
         { "open, with a range",
           HEAD "open 1 salt 0123456789abcdef size 64 sequences 1 2\n", BITCASK_CORRUPT },
         { "sealed, without one", HEAD "sealed 1 salt 0123456789abcdef size 64 last 0\n",
+          BITCASK_CORRUPT },
+        { "purged",
+          HEAD "sealed 1 salt 0123456789abcdef size 64 sequences 1 2 purged 1\n",
+          BITCASK_OK },
+        { "purged up to nothing",
+          HEAD "sealed 1 salt 0123456789abcdef size 64 sequences 1 2 purged 0\n",
+          BITCASK_CORRUPT },
+        { "purged up to nowhere",
+          HEAD "sealed 1 salt 0123456789abcdef size 64 sequences 1 2 purged\n",
+          BITCASK_CORRUPT },
+        { "purged twice",
+          HEAD "sealed 1 salt 0123456789abcdef size 64 sequences 1 2 purged 1 purged 1\n",
+          BITCASK_CORRUPT },
+        { "purged, but open",
+          HEAD "open 1 salt 0123456789abcdef size 64 last 0 purged 1\n",
+          BITCASK_CORRUPT },
+        { "draft", HEAD "draft 1 salt 0123456789abcdef\n", BITCASK_OK },
+        { "draft, with a size", HEAD "draft 1 salt 0123456789abcdef size 64\n",
+          BITCASK_CORRUPT },
+        { "retired", HEAD "retired 1 salt 0123456789abcdef\n", BITCASK_OK },
+        { "retired, with a size", HEAD "retired 1 salt 0123456789abcdef size 64\n",
+          BITCASK_CORRUPT },
+        { "retired out of order", HEAD SEALED("3") "retired 2 salt 0123456789abcdef\n",
           BITCASK_CORRUPT },
         { "sequences that go down",
           HEAD "sealed 1 salt 0123456789abcdef size 64 sequences 2 1\n",
@@ -382,6 +518,9 @@ int main(void)
         cmocka_unit_test(the_text_is_this_byte_for_byte),
         cmocka_unit_test(the_text_is_added_behind_what_is_there),
         cmocka_unit_test(the_text_is_read_back),
+        cmocka_unit_test(what_merges_say_is_this_byte_for_byte_and_read_back),
+        cmocka_unit_test(drafts_and_retired_files_are_outside_of_the_cask),
+        cmocka_unit_test(the_tag_is_found_in_any_line),
         cmocka_unit_test(extremes_and_many_segments_make_the_round_trip),
         cmocka_unit_test(no_flipped_bit_goes_unnoticed),
         cmocka_unit_test(a_cut_anywhere_is_noticed),

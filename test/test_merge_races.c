@@ -194,16 +194,42 @@ static void *write_keys(void *context)
     return NULL;
 }
 
+/* Under the schedule, where nothing may be asserted. */
+static enum bitcask_status note_file(const struct bitcask_segment_stat *segment,
+                                     void *context)
+{
+    struct merge_test_listing *files = context;
+
+    if (files->count < MERGE_TEST_FILES_MAX)
+        files->of[files->count++] = *segment;
+    return BITCASK_OK;
+}
+
+/* One file after the other, so that some always stay behind. */
+static void merge_files(struct crowd *crowd)
+{
+    struct merge_test_listing files = { .count = 0 };
+
+    crowd->wrong_count +=
+        bitcask_stat_segments(crowd->cask, note_file, &files) != BITCASK_OK;
+    for (size_t i = 0; i < files.count; i++) {
+        const struct bitcask_merge_options options = { .choice = BITCASK_MERGE_FILES,
+                                                       .file_ids = &files.of[i].id,
+                                                       .file_count = 1 };
+        struct bitcask_merge_report report;
+
+        crowd->wrong_count += bitcask_merge(crowd->cask, &options, &report) != BITCASK_OK;
+        crowd->merged_count += report.input_count;
+    }
+}
+
 static void *merge_until_the_end(void *context)
 {
     struct crowd *crowd = context;
-    const struct bitcask_merge_options all = { .choice = BITCASK_MERGE_ALL };
-    struct bitcask_merge_report report;
 
-    while (crowd->running_count > 0) {
-        crowd->wrong_count += bitcask_merge(crowd->cask, &all, &report) != BITCASK_OK;
-        crowd->merged_count += report.input_count;
-    }
+    while (crowd->running_count > 0)
+        merge_files(crowd);
+    merge_files(crowd);
     return NULL;
 }
 

@@ -77,7 +77,9 @@ void tool_merge_print_sums(struct tool_output *output, const struct tool_merge *
                       tool_percent(dead_size, merge->data_size),
                       tool_number_print(merge->freed_size, freed),
                       tool_number_print(merge->taken_count, taken));
-    tool_output_print(output, "of %" PRIu64 " files; %s of %s come back\n\n",
+    tool_output_print(output,
+                      "of %" PRIu64 " data files; %s of %s come back, and in "
+                      "proportion of their hints\n\n",
                       merge->file_count, tool_size_print(merge->freed_size, freed_scaled),
                       tool_size_print(merge->data_size, all_scaled));
 }
@@ -146,6 +148,9 @@ void tool_merge_print(struct tool_output *output, const struct tool_merge *merge
     tool_output_size(output, "before", report->input_size);
     tool_output_size(output, "after", report->output_size);
     tool_output_size(output, "given back", tool_merge_freed(merge));
+    if (report->input_count > 0)
+        tool_output_text(output,
+                         "            (of data files; their hints shrink, too)\n");
     print_two(output, "records", report->record_in_count, "before",
               report->record_out_count, "after");
     print_two(output, "deletions", report->tombstone_dropped_count, "dropped",

@@ -21,12 +21,34 @@ static bool names_file(const struct damage_trial *trial, const char *detail)
     return sim_disk_file(trial->disk, DAMAGE_PATH, name, &size) != NULL;
 }
 
+/* Whether a file that a merge has left was damaged. */
+struct left {
+    const struct damage_trial *trial;
+    uint64_t whole_id; /* of one that was not */
+};
+
+static enum bitcask_status find_whole(const struct bitcask_segment_stat *segment,
+                                      void *context)
+{
+    struct left *left = context;
+    char name[DAMAGE_NAME_SIZE];
+    const struct damage_file *now, *was;
+
+    (void)snprintf(name, sizeof name, "%010u.data", (unsigned)segment->id);
+    now = damage_image_find(left->trial->image, name);
+    was = damage_image_find(&left->trial->subject->image, name);
+    if (segment->record_count > 0 && now != NULL && damage_file_equal(now, was))
+        left->whole_id = segment->id;
+    return BITCASK_OK;
+}
+
 bool damage_judge_merge(struct damage_trial *trial, struct bitcask *cask,
                         const struct damage_answer *before)
 {
     const struct bitcask_merge_options all = { .choice = BITCASK_MERGE_ALL };
     struct bitcask_merge_report report;
     enum bitcask_status status = bitcask_merge(cask, &all, &report);
+    struct left left = { .trial = trial };
     bool corrupt = false;
 
     for (unsigned key = 0; key < DAMAGE_KEYS; key++)
@@ -44,6 +66,10 @@ bool damage_judge_merge(struct damage_trial *trial, struct bitcask *cask,
         return damage_blame(trial, "merge: %zu files merged and %zu left of %zu",
                             (size_t)report.input_count, (size_t)report.left_count,
                             (size_t)report.taken_count);
+    (void)bitcask_stat_segments(cask, find_whole, &left);
+    if (left.whole_id != 0)
+        return damage_blame(trial, "merge (%d): leaves file %u, which is whole", status,
+                            (unsigned)left.whole_id);
     for (unsigned key = 0; key < DAMAGE_KEYS; key++) {
         enum key_verdict now =
             damage_ask(trial->subject, cask, before->stat.last_sequence, key);

@@ -113,7 +113,8 @@ void damage_facts_find(struct damage_facts *facts, const struct damage_subject *
         const struct damage_file *file = &image->files[i];
         const struct damage_file *was = original(subject, file->name);
 
-        if (file->class == DAMAGE_DATA && !differs_within(file, was, 0, HEADER_SIZE))
+        if (file->class == DAMAGE_DATA && !differs_within(file, was, 0, HEADER_SIZE) &&
+            damage_listed(image, file->id) != DAMAGE_OUTSIDE)
             facts->data_own = true;
         if (!damage_file_equal(file, was))
             note_changed(facts, file, was, is_outside(subject, file));
