@@ -123,7 +123,8 @@ static void pause_merges(struct bitcask_background *background, uint64_t ms)
 static void *run_merges(void *context)
 {
     struct bitcask_background *background = context;
-    uint64_t delay_ms, retry_ms = 0;
+    bool at_once = background->work.merge_at_once;
+    uint64_t retry_ms = 0;
 
     (void)pthread_mutex_lock(&background->lock);
     while (!background->stop) {
@@ -133,9 +134,9 @@ static void *run_merges(void *context)
             (void)pthread_cond_wait(&background->merge_wake, &background->lock);
             continue;
         }
-        delay_ms = background->merge_delay_ms;
-        background->merge_delay_ms = MERGE_DELAY_MS;
-        pause_merges(background, retry_ms > 0 ? retry_ms : delay_ms);
+        if (!at_once)
+            pause_merges(background, retry_ms > 0 ? retry_ms : MERGE_DELAY_MS);
+        at_once = false;
         if (background->stop)
             break;
         atomic_store(&background->grown, false);
@@ -191,7 +192,6 @@ void bitcask_background_start(struct bitcask_background *background,
     sigset_t all, before;
 
     background->work = *work;
-    background->merge_delay_ms = MERGE_DELAY_MS;
     background->ready = use_threads && init_locks(background);
     if (!background->ready)
         return;
@@ -276,16 +276,6 @@ void bitcask_background_grown(struct bitcask_background *background)
 bool bitcask_background_is_grown(struct bitcask_background *background)
 {
     return atomic_load(&background->grown);
-}
-
-void bitcask_background_found_grown(struct bitcask_background *background)
-{
-    if (!background->merges)
-        return;
-    (void)pthread_mutex_lock(&background->lock);
-    background->merge_delay_ms = MERGE_RETRY_MS_MIN;
-    (void)pthread_mutex_unlock(&background->lock);
-    bitcask_background_grown(background);
 }
 
 void bitcask_background_forget(struct bitcask_background *background,

@@ -20,6 +20,7 @@ struct bitcask_background_work {
     uint64_t interval_ms; /* between syncs; 0: none are asked for */
     /* Merges if that is due; NULL: nobody is to. Anything but OK: not soon again. */
     enum bitcask_status (*merge)(void *context);
+    bool merge_at_once; /* an earlier session has left something to do */
     void *context;
 };
 
@@ -71,12 +72,6 @@ void bitcask_background_unsynced(struct bitcask_background *background);
 void bitcask_background_grown(struct bitcask_background *background);
 
 bool bitcask_background_is_grown(struct bitcask_background *background);
-
-/*
- * The same at open, where there is no hurry: who opens a cask for a moment only should
- * not pay for half a merge.
- */
-void bitcask_background_found_grown(struct bitcask_background *background);
 
 /* @segment is about to go: come back when nobody writes its hint, or will. */
 void bitcask_background_forget(struct bitcask_background *background,

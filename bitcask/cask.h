@@ -28,7 +28,9 @@ struct bitcask_merges {
     pthread_t runner;
     unsigned caller_count; /* who wait until they can run one */
     unsigned pause_count;
-    bool stop; /* for good */
+    bool stop;        /* for good */
+    uint64_t stop_ms; /* until then a step may still be finished */
+    bool overdue;     /* it was due when the cask was opened */
 
     _Atomic uint64_t count;
     _Atomic uint64_t copied_size;

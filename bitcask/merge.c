@@ -131,8 +131,7 @@ static enum bitcask_status explain(struct bitcask_merge_run *run)
         if (!run->options->dry_run)
             bitcask_merge_rest(&run->cask->merges);
         status = run->options->explain(&file, run->options->context);
-        if (!run->options->dry_run && !bitcask_merge_go_on(&run->cask->merges) &&
-            status == BITCASK_OK) {
+        if (!run->options->dry_run && !bitcask_merge_go_on(run) && status == BITCASK_OK) {
             run->stopped = true;
             break;
         }
@@ -221,7 +220,7 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
         status = choose(run);
     if (status != BITCASK_OK)
         return status;
-    if (run->options->max_ms != 0)
+    if (run->options->max_ms != 0 || run->hurries)
         run->plan.step_size = 0; /* what is done in time is a file, at least */
     (void)bitcask_plan_divide(&run->plan);
     for (size_t i = 0; i < run->plan.file_count && run->plan.files[i].taken; i++) {
@@ -257,6 +256,7 @@ static enum bitcask_status run_merge(struct bitcask *cask,
         .options = options,
         .report = report,
         .by_itself = by_itself,
+        .hurries = by_itself && cask->merges.overdue,
         .begun_ms = cask->io->monotonic_ms(cask->io),
     };
     enum bitcask_status status = options->dry_run
@@ -269,7 +269,7 @@ static enum bitcask_status run_merge(struct bitcask *cask,
         status = merge(&run);
         bitcask_merge_end_look(&cask->merges);
     } else {
-        if (bitcask_merge_go_on(&cask->merges))
+        if (bitcask_merge_go_on(&run))
             status = merge(&run);
         bitcask_merge_end_run(&cask->merges);
     }
@@ -390,6 +390,8 @@ enum bitcask_status bitcask_merge_by_itself(struct bitcask *cask)
         memset(&report, 0, sizeof report);
         status = run_merge(cask, &options, &report, true);
         note_worth(cask, &report);
+        if (report.input_count > 0 && report.left_count == 0)
+            cask->merges.overdue = false;
         if (status == BITCASK_OK)
             status = is_time(cask, &due);
     }

@@ -17,8 +17,12 @@
 enum bitcask_status bitcask_merges_init(struct bitcask_merges *merges);
 void bitcask_merges_release(struct bitcask_merges *merges);
 
-/* Let the merge that runs end at the next good place, and none begin any more. */
-void bitcask_merges_stop(struct bitcask_merges *merges);
+/*
+ * Let none begin any more, and the merge that runs end when its step is done, which it
+ * may hurry to do until @until_ms of the monotonic clock; after that at the next good
+ * place.
+ */
+void bitcask_merges_stop(struct bitcask_merges *merges, uint64_t until_ms);
 
 /*
  * Merge if it is due. BITCASK_OK: it is not due any more, or somebody else merges.
@@ -50,6 +54,7 @@ struct bitcask_merge_run {
     struct bitcask_merge_copier *copier; /* memory to copy with */
     struct bitcask_merge_finisher *finisher;
 
+    bool in_step;
     bool made_way;                            /* somebody has called for a merge */
     bool stopped;                             /* a checkpoint has said so, */
     enum bitcask_status stop_status;          /* and with this the merge ends */
@@ -65,19 +70,21 @@ struct bitcask_merge_run {
 enum bitcask_status bitcask_merge_begin_run(struct bitcask_merges *merges,
                                             bool by_itself);
 void bitcask_merge_end_run(struct bitcask_merges *merges);
-/* Whether one that runs by itself should end when its step has, for one that is called.
+/*
+ * Whether one that runs by itself should end when its step has: one is called, or it is
+ * the end.
  */
 bool bitcask_merge_is_wanted(struct bitcask_merges *merges);
 /*
- * Hold up the merge that runs, to look at the files: BITCASK_MISUSE from its own
- * callback.
+ * Hold up the merge that runs, to look at the files. BITCASK_MISUSE: its own callback
+ * asks for it.
  */
 enum bitcask_status bitcask_merge_begin_look(struct bitcask_merges *merges);
 void bitcask_merge_end_look(struct bitcask_merges *merges);
 /* From here on nothing is done. */
 void bitcask_merge_rest(struct bitcask_merges *merges);
 /* Go on, once nobody wants a pause. False: end here. */
-bool bitcask_merge_go_on(struct bitcask_merges *merges);
+bool bitcask_merge_go_on(const struct bitcask_merge_run *run);
 
 /* Whether threads should make it faster. */
 bool bitcask_merge_is_fast(const struct bitcask_merge_run *run);

@@ -70,7 +70,7 @@ static uint64_t ahead_ms(struct bitcask_merge_run *run)
 /* Whether it may go on, as far as others and the time are concerned. */
 static bool may_go_on(struct bitcask_merge_run *run)
 {
-    return bitcask_merge_go_on(&run->cask->merges) && !is_late(run);
+    return bitcask_merge_go_on(run) && !is_late(run);
 }
 
 /* False: the callback has ended it. */
@@ -86,7 +86,7 @@ static bool tell_progress(struct bitcask_merge_run *run)
     progress.copied_size = run->copied_size;
     bitcask_merge_rest(&run->cask->merges);
     run->stop_status = run->options->progress(&progress, run->options->context);
-    return bitcask_merge_go_on(&run->cask->merges) && run->stop_status == BITCASK_OK;
+    return bitcask_merge_go_on(run) && run->stop_status == BITCASK_OK;
 }
 
 /* Garbage is made faster than the rate lets it be given back. */
@@ -109,7 +109,8 @@ static bool keep_pace(struct bitcask_merge_run *run)
     while ((sleep_ms = ahead_ms(run)) > 0) {
         if (!may_go_on(run))
             return false;
-        run->hurries = run->by_itself && untold_ms == 0 && is_behind(run->cask);
+        if (run->by_itself && untold_ms == 0 && is_behind(run->cask))
+            run->hurries = true;
         if (sleep_ms > PACE_MS)
             sleep_ms = PACE_MS;
         bitcask_merge_rest(&run->cask->merges);
@@ -226,8 +227,11 @@ static bool run_step(struct bitcask_merge_run *run, struct bitcask_plan_file *fi
     uint64_t horizon = bitcask_plan_horizon(&run->plan, files->step);
     struct bitcask_plan_file *damaged = NULL;
     uint64_t done_size = run->done_size;
-    enum bitcask_status status = bitcask_merge_step(run, files, count, horizon, &damaged);
+    enum bitcask_status status;
 
+    run->in_step = true;
+    status = bitcask_merge_step(run, files, count, horizon, &damaged);
+    run->in_step = false;
     if (!files->done)
         run->done_size = done_size;
     if (status == BITCASK_OK)

@@ -27,12 +27,13 @@ void bitcask_merges_release(struct bitcask_merges *merges)
     merges->ready = false;
 }
 
-void bitcask_merges_stop(struct bitcask_merges *merges)
+void bitcask_merges_stop(struct bitcask_merges *merges, uint64_t until_ms)
 {
     if (!merges->ready)
         return;
     (void)pthread_mutex_lock(&merges->lock);
     merges->stop = true;
+    merges->stop_ms = until_ms;
     (void)pthread_cond_broadcast(&merges->changed);
     (void)pthread_mutex_unlock(&merges->lock);
 }
@@ -53,14 +54,16 @@ void bitcask_merge_rest(struct bitcask_merges *merges)
     (void)pthread_mutex_unlock(&merges->lock);
 }
 
-bool bitcask_merge_go_on(struct bitcask_merges *merges)
+bool bitcask_merge_go_on(const struct bitcask_merge_run *run)
 {
+    struct bitcask_merges *merges = &run->cask->merges;
+    struct bitcask_io *io = run->cask->io;
     bool ends;
 
     (void)pthread_mutex_lock(&merges->lock);
     for (;;) {
-        ends = merges->stop;
-        if (ends || merges->pause_count == 0)
+        ends = merges->stop && !(run->in_step && io->monotonic_ms(io) < merges->stop_ms);
+        if (ends || merges->stop || merges->pause_count == 0)
             break;
         merges->resting = true; /* that is what a pause waits for */
         (void)pthread_cond_broadcast(&merges->changed);
@@ -76,7 +79,7 @@ bool bitcask_merge_is_wanted(struct bitcask_merges *merges)
     bool wanted;
 
     (void)pthread_mutex_lock(&merges->lock);
-    wanted = merges->caller_count > 0;
+    wanted = merges->caller_count > 0 || merges->stop;
     (void)pthread_mutex_unlock(&merges->lock);
     return wanted;
 }

@@ -22,6 +22,9 @@ enum {
     /* A guess, for sizing the keydir when nothing better is known. */
     RECORD_SIZE_GUESS = 100,
     MERGE_DEAD_PERCENT_DEFAULT = 50,
+    /* At close, for the step that a merge is in: else short sessions never get one done.
+     */
+    MERGE_GRACE_MS = 250,
 };
 
 #define FILE_SIZE_DEFAULT ((uint64_t)64 << 20)
@@ -339,6 +342,7 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
         return status;
     }
     status = bitcask_merges_init(&cask->merges);
+    cask->merges.overdue = cask->commit.total_size > cask->commit.merge_size;
     if (status == BITCASK_OK && cask->commit.outside_count > 0)
         status = remove_what_is_outside(cask);
     if (status == BITCASK_OK && is_new) {
@@ -354,10 +358,11 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
     if (status != BITCASK_OK)
         return status;
 
+    work.merge_at_once = cask->merges.overdue;
     bitcask_background_start(&cask->background, &work, !cask->options.no_background);
     hint_what_has_none(cask);
     if (cask->commit.total_size > cask->commit.merge_size)
-        bitcask_background_found_grown(&cask->background);
+        on_grown(cask);
     return BITCASK_OK;
 }
 
@@ -390,6 +395,11 @@ static enum bitcask_status open_for_writing(struct bitcask *cask)
         status = start_writing(cask, !listing.manifest, mended, &start);
     bitcask_listing_release(&listing);
     return status;
+}
+
+static void stop_merges(struct bitcask *cask)
+{
+    bitcask_merges_stop(&cask->merges, cask->io->monotonic_ms(cask->io) + MERGE_GRACE_MS);
 }
 
 /* Give back everything but what is on disk. */
@@ -462,6 +472,7 @@ enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **ou
         status = load_read_only(cask, &start);
         if (status == BITCASK_OK) /* for dry runs */
             status = bitcask_merges_init(&cask->merges);
+        cask->merges.overdue = cask->commit.total_size > cask->commit.merge_size;
     } else if (status == BITCASK_OK) {
         status = open_for_writing(cask);
     }
@@ -470,7 +481,7 @@ enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **ou
     if (status != BITCASK_OK) {
         bool created = cask->created;
 
-        bitcask_merges_stop(&cask->merges);
+        stop_merges(cask);
         bitcask_background_stop(&cask->background);
         release(cask);
         if (created) /* goes only if nothing was made in it */
@@ -511,7 +522,7 @@ enum bitcask_status bitcask_close(struct bitcask *cask)
         return BITCASK_MISUSE;
     }
     if (!cask->options.read_only) {
-        bitcask_merges_stop(&cask->merges);
+        stop_merges(cask);
         bitcask_background_stop(&cask->background);
         (void)bitcask_commit_tidy(&cask->commit);
         status = bitcask_commit_finish(&cask->commit);

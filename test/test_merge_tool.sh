@@ -225,7 +225,7 @@ explains() {
         out_says '^ *file  *bytes  *dead %  *come back  *taken  *why$' &&
         [ "$(grep -Ec '^ *[0-9]+ +[0-9,]+ +[0-9.]+ +[-0-9,]+ +(yes|no) ' out)" -eq 3 ] &&
         out_says ' yes  ' && out_says ' no  ' && out_says '(it is being written)$' &&
-        out_says '^ in all .* of 3 files; .* of .* come back$' &&
+        out_says '^ in all .* of 3 data files; .* of .* come back, and' &&
         out_says '^nothing is changed; a merge would do this:$' &&
         checksums | cmp - sums && exits 0 bitcask merge --explain &&
         out_says '^ in all ' && out_says '^time ' && same_pairs
