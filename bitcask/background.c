@@ -278,19 +278,36 @@ bool bitcask_background_is_grown(struct bitcask_background *background)
     return atomic_load(&background->grown);
 }
 
-void bitcask_background_forget(struct bitcask_background *background,
-                               struct bitcask_segment *segment)
+/* With the lock held. */
+static void dequeue(struct bitcask_background *background,
+                    const struct bitcask_segment *segment)
 {
     size_t kept = 0;
 
-    if (!background->ready)
-        return;
-    (void)pthread_mutex_lock(&background->lock);
     for (size_t i = 0; i < background->hint_count; i++) {
         if (background->hint_queue[i] != segment)
             background->hint_queue[kept++] = background->hint_queue[i];
     }
     background->hint_count = kept;
+}
+
+void bitcask_background_skip(struct bitcask_background *background,
+                             struct bitcask_segment *segment)
+{
+    if (!background->ready)
+        return;
+    (void)pthread_mutex_lock(&background->lock);
+    dequeue(background, segment);
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
+void bitcask_background_forget(struct bitcask_background *background,
+                               struct bitcask_segment *segment)
+{
+    if (!background->ready)
+        return;
+    (void)pthread_mutex_lock(&background->lock);
+    dequeue(background, segment);
     while (background->hint_writing == segment)
         (void)pthread_cond_wait(&background->hint_wake, &background->lock);
     (void)pthread_mutex_unlock(&background->lock);

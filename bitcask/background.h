@@ -73,6 +73,10 @@ void bitcask_background_grown(struct bitcask_background *background);
 
 bool bitcask_background_is_grown(struct bitcask_background *background);
 
+/* @segment will probably go: its hint, if it is still to be written, is not worth it. */
+void bitcask_background_skip(struct bitcask_background *background,
+                             struct bitcask_segment *segment);
+
 /* @segment is about to go: come back when nobody writes its hint, or will. */
 void bitcask_background_forget(struct bitcask_background *background,
                                struct bitcask_segment *segment);

@@ -325,6 +325,8 @@ enum bitcask_merge_choice {
 enum bitcask_merge_reason {
     BITCASK_MERGE_LEFT = 0,     /* left: too little of it is dead */
     BITCASK_MERGE_LEFT_DAMAGED, /* left: a merge has met damage in it */
+    BITCASK_MERGE_LEFT_NEEDED,  /* left: what is dead in it is mostly tombstones that are
+                                   still needed */
     BITCASK_MERGE_LEFT_UNASKED, /* left: not among file_ids */
     BITCASK_MERGE_DEAD,         /* taken: enough of it is dead */
     BITCASK_MERGE_ALL_DEAD,     /* taken: all of it is, so it goes without being read */

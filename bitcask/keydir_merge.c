@@ -69,58 +69,65 @@ void bitcask_keydir_wait_writers(struct bitcask_keydir *keydir)
 }
 
 /*
- * The entry that points to the record of @item, or NULL. A sequence belongs to one record
- * only, so that keys need not be compared, which would cost another cache miss.
+ * Whether @entry points to the record of @item. A sequence belongs to one record only, so
+ * that keys need not be compared, which would cost another cache miss.
  */
-static struct bitcask_keydir_entry *find_current(struct bitcask_keydir *keydir,
-                                                 const struct bitcask_merge_item *item)
+static bool points_to(const struct bitcask_keydir_entry *entry,
+                      const struct bitcask_merge_item *item)
 {
-    UT_hash_handle *hh = bucket_of(keydir, item->hash)->hh_head;
-
-    for (; hh != NULL; hh = hh->hh_next) {
-        struct bitcask_keydir_entry *entry = (void *)hh; /* its first member */
-
-        if (hh->hashv == table_hash(item->hash) && entry->sequence == item->sequence &&
-            is_live(entry))
-            return entry;
-    }
-    return NULL;
+    return entry->hh.hashv == table_hash(item->hash) &&
+           entry->sequence == item->sequence && is_live(entry);
 }
 
+/* Ask for what is looked at of the entry of @hh to be brought near. */
+#define PREFETCH_ENTRY(hh)                                                          \
+    do {                                                                            \
+        __builtin_prefetch((const char *)(hh) + offsetof(UT_hash_handle, hh_next)); \
+        __builtin_prefetch((const char *)(hh) +                                     \
+                           offsetof(struct bitcask_keydir_entry, location));        \
+    } while (0)
+
 /*
- * First ask for the memory to be brought near: the buckets, the first entry in each, and
- * the second where the first is another key's. (A function that only prefetches would be
- * taken for one that does nothing.)
+ * The entries that point to the records of @items, or NULL. All chains are walked in
+ * step, so that the cache misses of a step overlap.
  */
 static void find_group(struct bitcask_keydir *keydir,
                        struct bitcask_merge_item *const *items, size_t count,
                        struct bitcask_keydir_entry **entries)
 {
+    UT_hash_handle *next[GROUP_COUNT];
+    size_t pending[GROUP_COUNT];
+    size_t pending_count = 0;
+
     for (size_t i = 0; i < count; i++)
         __builtin_prefetch(bucket_of(keydir, items[i]->hash));
     for (size_t i = 0; i < count; i++) {
-        const UT_hash_bucket *bucket = bucket_of(keydir, items[i]->hash);
-
-        if (bucket->hh_head != NULL) {
-            const char *entry = (const char *)bucket->hh_head;
-
-            __builtin_prefetch(entry + offsetof(UT_hash_handle, hh_next));
-            __builtin_prefetch(entry + offsetof(struct bitcask_keydir_entry, location));
-        }
+        entries[i] = NULL;
+        next[i] = bucket_of(keydir, items[i]->hash)->hh_head;
+        if (next[i] == NULL)
+            continue;
+        PREFETCH_ENTRY(next[i]);
+        pending[pending_count++] = i;
     }
-    for (size_t i = 0; i < count; i++) {
-        const UT_hash_handle *hh = bucket_of(keydir, items[i]->hash)->hh_head;
+    while (pending_count > 0) {
+        size_t kept = 0;
 
-        if (hh != NULL && hh->hashv != table_hash(items[i]->hash) &&
-            hh->hh_next != NULL) {
-            const char *entry = (const char *)hh->hh_next;
+        for (size_t j = 0; j < pending_count; j++) {
+            size_t i = pending[j];
+            struct bitcask_keydir_entry *entry = (void *)next[i]; /* its first member */
 
-            __builtin_prefetch(entry + offsetof(UT_hash_handle, hh_next));
-            __builtin_prefetch(entry + offsetof(struct bitcask_keydir_entry, location));
+            if (points_to(entry, items[i])) {
+                entries[i] = entry;
+                continue;
+            }
+            next[i] = next[i]->hh_next;
+            if (next[i] == NULL)
+                continue;
+            PREFETCH_ENTRY(next[i]);
+            pending[kept++] = i;
         }
+        pending_count = kept;
     }
-    for (size_t i = 0; i < count; i++)
-        entries[i] = find_current(keydir, items[i]);
 }
 
 /* The sequence by which the key of @item is there, 0 if it is not. */

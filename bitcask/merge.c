@@ -17,6 +17,7 @@ const char *bitcask_merge_reason_text(enum bitcask_merge_reason reason)
     static const char *const texts[] = {
         [BITCASK_MERGE_LEFT] = "too little of it is dead",
         [BITCASK_MERGE_LEFT_DAMAGED] = "it is damaged",
+        [BITCASK_MERGE_LEFT_NEEDED] = "its tombstones are still needed",
         [BITCASK_MERGE_LEFT_UNASKED] = "it was not asked for",
         [BITCASK_MERGE_DEAD] = "enough of it is dead",
         [BITCASK_MERGE_ALL_DEAD] = "all of it is dead",
@@ -199,14 +200,26 @@ static void foretell(struct bitcask_merge_run *run)
     report->output_size += report->output_count * BITCASK_FILE_HEADER_SIZE;
 }
 
-/* An active file that was sealed for the merge, and was not merged after all. */
-static void hint_what_was_sealed(struct bitcask_merge_run *run)
+/* The hints of what is taken are not worth writing any more. */
+static void skip_hints(struct bitcask_merge_run *run)
 {
     for (size_t i = 0; i < run->plan.file_count; i++) {
         const struct bitcask_plan_file *file = &run->plan.files[i];
 
-        if (file->active && !file->done && atomic_load(&file->segment->sealed) &&
-            atomic_load(&file->segment->hint_size) == 0)
+        if (file->taken)
+            bitcask_background_skip(&run->cask->background, file->segment);
+    }
+}
+
+/* But those of what was not merged after all are. */
+static void hint_what_was_left(struct bitcask_merge_run *run)
+{
+    for (size_t i = 0; i < run->plan.file_count; i++) {
+        const struct bitcask_plan_file *file = &run->plan.files[i];
+
+        if (!file->done && file->wanted && atomic_load(&file->segment->sealed) &&
+            atomic_load(&file->segment->hint_size) <
+                atomic_load(&file->segment->data_size))
             bitcask_background_hint(&run->cask->background, file->segment);
     }
 }
@@ -224,6 +237,7 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
         run->plan.step_size = 0; /* what is done in time is a file, at least */
     (void)bitcask_plan_divide(&run->plan);
     for (size_t i = 0; i < run->plan.file_count && run->plan.files[i].taken; i++) {
+        run->plan.files[i].wanted = true;
         run->report->taken_count++;
         run->total_size += run->plan.files[i].data_size;
     }
@@ -242,8 +256,9 @@ static enum bitcask_status merge(struct bitcask_merge_run *run)
         bitcask_merge_remember(run, status);
     if (run->report->taken_count == 0)
         return run->status;
+    skip_hints(run);
     status = bitcask_merge_carry_out(run);
-    hint_what_was_sealed(run);
+    hint_what_was_left(run);
     return status;
 }
 

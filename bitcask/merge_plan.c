@@ -309,6 +309,13 @@ void bitcask_plan_choose(struct bitcask_plan *plan)
     take_what_tombstones_wait_for(plan);
     take_rest(plan);
     join_small(plan);
+    for (size_t i = 0; i < plan->file_count; i++) {
+        struct bitcask_plan_file *file = &plan->files[i];
+
+        if (can_take(file) && file->tombstone_size > 0 &&
+            is_share(dead_size(file), plan->dead_percent, records_size(file)))
+            file->reason = BITCASK_MERGE_LEFT_NEEDED;
+    }
 }
 
 void bitcask_plan_choose_all(struct bitcask_plan *plan)

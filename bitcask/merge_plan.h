@@ -43,6 +43,7 @@ struct bitcask_plan_file {
     uint64_t kept_count;
 
     /* Of one that was taken, while the plan is carried out. */
+    bool wanted;  /* that it was */
     bool done;    /* it is no more */
     bool crowded; /* left, because there was no room to copy what is live in it */
 };

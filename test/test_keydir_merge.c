@@ -186,6 +186,35 @@ static void looking_tells_what_is_current_and_what_is_newest(void **state)
     bitcask_keydir_close(keydir);
 }
 
+/* A writer has appended a delete, and waits until it is synced, say. */
+static void what_is_hidden_is_not_current(void **state)
+{
+    struct bitcask_keydir *keydir = create(3);
+    struct batch *batch = batch_of();
+    struct bitcask_keydir_entry *entry;
+    struct bitcask_place before;
+    unsigned shard;
+
+    (void)state;
+    add(batch, keydir, 1, 2);
+    shard = bitcask_keydir_shard(batch->items[0].hash);
+    bitcask_keydir_write_lock(keydir, shard);
+    assert_status(bitcask_keydir_reserve(keydir, batch->items[0].hash,
+                                         batch->items[0].key, false, &entry, &before),
+                  BITCASK_OK);
+    bitcask_keydir_hide(keydir, shard, entry);
+    call(batch, keydir, bitcask_keydir_look);
+    assert_false(batch->items[0].current);
+    assert_int_equal(batch->items[0].newest, 0);
+    bitcask_keydir_set(keydir, shard, entry, &before);
+    bitcask_keydir_write_unlock(keydir, shard);
+    call(batch, keydir, bitcask_keydir_look);
+    assert_true(batch->items[0].current);
+    assert_int_equal(batch->items[0].newest, 2);
+    free(batch);
+    bitcask_keydir_close(keydir);
+}
+
 static void repointing_moves_what_is_still_there(void **state)
 {
     struct bitcask_keydir *keydir = create(KEY_COUNT);
@@ -509,6 +538,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looking_tells_what_is_current_and_what_is_newest),
+        cmocka_unit_test(what_is_hidden_is_not_current),
         cmocka_unit_test(repointing_moves_what_is_still_there),
         cmocka_unit_test(expiring_forgets_a_key_that_is_there_by_this_record),
         cmocka_unit_test(nobody_waits_for_nobody),

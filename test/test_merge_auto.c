@@ -385,6 +385,8 @@ static void write_amplification_is_bounded(void **state)
             if (write % 16 == 0)
                 assert_status(bitcask_merge_by_itself(cask), BITCASK_OK);
         }
+        assert_status(bitcask_merge_by_itself(cask), BITCASK_OK);
+        assert_false(is_due(cask));
         stat = test_cask_stat(cask);
         printf("  %u percent: %" PRIu64 " merges, appended %" PRIu64 ", copied %" PRIu64
                "\n",

@@ -14,10 +14,33 @@
 
 static const struct bitcask_merge_options everything = { .choice = BITCASK_MERGE_ALL };
 
+static enum bitcask_status add_counts(const struct bitcask_segment_stat *segment,
+                                      void *context)
+{
+    struct bitcask_stat *sums = context;
+
+    sums->key_count += segment->live_count;
+    sums->live_size += segment->live_size;
+    sums->dead_size += segment->record_count - segment->live_count;
+    return BITCASK_OK;
+}
+
+/* What files say of themselves adds up; how many of their records are dead. */
+static uint64_t check_counts(struct bitcask *cask)
+{
+    struct bitcask_stat stat = test_cask_stat(cask), sums = { 0 };
+
+    assert_status(bitcask_stat_segments(cask, add_counts, &sums), BITCASK_OK);
+    assert_int_equal(sums.key_count, stat.key_count);
+    assert_int_equal(sums.live_size, stat.live_size);
+    return sums.dead_size;
+}
+
 static void merge_all(struct bitcask *cask)
 {
     assert_status(bitcask_merge(cask, &everything, NULL), BITCASK_OK);
     assert_int_equal(test_cask_stat(cask).dead_size, 0);
+    assert_int_equal(check_counts(cask), 0);
 }
 
 static void remove_hints(struct test_disk *disk)
@@ -239,6 +262,51 @@ static void put_numbered(struct bitcask *cask, int number)
     test_cask_put(cask, key, value);
 }
 
+/* What has just been copied is put again, or deleted. */
+static enum bitcask_status write_meanwhile(const struct bitcask_merge_progress *progress,
+                                           void *context)
+{
+    struct bitcask *cask = context;
+
+    if (progress->done_size == 0)
+        return BITCASK_OK;
+    for (int i = 0; i < 20; i++)
+        put_numbered(cask, i);
+    if (bitcask_exists(cask, bitcask_text("key-020")) == BITCASK_OK)
+        test_cask_delete(cask, "key-020");
+    return BITCASK_OK;
+}
+
+static void what_is_written_meanwhile_counts(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, NULL);
+    const struct bitcask_merge_options options = { .choice = BITCASK_MERGE_ALL,
+                                                   .progress = write_meanwhile,
+                                                   .context = cask };
+    uint64_t record_size;
+
+    put_numbered(cask, 299);
+    record_size = test_cask_stat(cask).live_size;
+    for (int i = 0; i < ITERATED_COUNT; i++)
+        put_numbered(cask, i);
+    for (int round = 0; round < 2; round++) {
+        assert_status(bitcask_merge(cask, &options, NULL), BITCASK_OK);
+        assert_true(check_counts(cask) > 20);
+        assert_int_equal(test_cask_stat(cask).key_count, ITERATED_COUNT - 1);
+        assert_int_equal(test_cask_stat(cask).live_size,
+                         (ITERATED_COUNT - 1) * record_size);
+    }
+    test_cask_close(cask);
+    cask = test_cask_open(disk, NULL);
+    (void)check_counts(cask);
+    assert_int_equal(test_cask_stat(cask).key_count, ITERATED_COUNT - 1);
+    test_cask_expect(cask, "key-020", NULL);
+    merge_all(cask);
+    assert_int_equal(test_cask_stat(cask).live_size, (ITERATED_COUNT - 1) * record_size);
+    test_cask_close(cask);
+}
+
 /* Step @count keys on; each comes once, and in order if @sorted. */
 static void step(struct bitcask_iterator *iterator,
                  const struct bitcask_iterator_options *options, int count,
@@ -354,6 +422,7 @@ int main(void)
         disk_test(the_next_open_finds_the_same),
         disk_test(sequences_go_on_when_everything_was_deleted),
         disk_test(an_empty_cask_stays_empty),
+        disk_test(what_is_written_meanwhile_counts),
         disk_test(iterators_give_every_key_once_across_merges),
         disk_test(read_only_casks_go_on_reading_what_was_merged_away),
     };

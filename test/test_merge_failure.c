@@ -122,6 +122,39 @@ static void a_damaged_record_is_named_and_the_others_are_merged(void **state)
     }
 }
 
+/* It is copied in pieces, and known to be damaged only at its end. */
+static void damage_in_a_large_value_is_noticed(void **state)
+{
+    const struct bitcask_options options = { .no_background = true };
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, &options);
+    uint8_t *value = test_noise(3 << 20, 1);
+    struct bitcask_merge_report report;
+    struct bitcask_buffer got = { 0 };
+
+    test_cask_put(cask, "small", "value");
+    assert_status(bitcask_put(cask, bitcask_text("large"),
+                              (struct bitcask_slice){ value, 3 << 20 }),
+                  BITCASK_OK);
+    for (uint64_t at = 100000; at < 3 << 20; at += 1 << 20) {
+        test_disk_flip(disk, "0000000001.data", at, 1);
+        assert_status(bitcask_merge(cask, &everything, &report), BITCASK_CORRUPT);
+        assert_detail("0000000001.data");
+        assert_int_equal(report.left_count, 1);
+        assert_status(bitcask_get(cask, bitcask_text("large"), &got), BITCASK_CORRUPT);
+        test_disk_flip(disk, "0000000001.data", at, 1);
+    }
+    assert_status(bitcask_merge(cask, &everything, &report), BITCASK_OK);
+    assert_int_equal(report.input_count, 1);
+    assert_status(bitcask_get(cask, bitcask_text("large"), &got), BITCASK_OK);
+    assert_int_equal(got.size, 3 << 20);
+    assert_memory_equal(got.data, value, got.size);
+    test_cask_expect(cask, "small", "value");
+    bitcask_buffer_release(&got);
+    free(value);
+    test_cask_close(cask);
+}
+
 static void damage_to_a_dead_value_is_in_nobodys_way(void **state)
 {
     struct test_disk *disk = *state;
@@ -347,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         disk_test(a_damaged_record_is_named_and_the_others_are_merged),
+        disk_test(damage_in_a_large_value_is_noticed),
         disk_test(damage_to_a_dead_value_is_in_nobodys_way),
         disk_test(a_damaged_file_is_explained),
         disk_test(what_cannot_be_removed_is_removed_by_the_next_merge),

@@ -162,6 +162,7 @@ static void being_due_adds_up_all_files(void **state)
 }
 
 #define LEFT .reason = BITCASK_MERGE_LEFT
+#define NEEDED .reason = BITCASK_MERGE_LEFT_NEEDED
 #define DAMAGED .reason = BITCASK_MERGE_LEFT_DAMAGED
 #define DEAD .reason = BITCASK_MERGE_DEAD
 #define ALL_DEAD .reason = BITCASK_MERGE_ALL_DEAD
@@ -209,7 +210,7 @@ static void files_are_taken_for_a_reason(void **state)
         { "a few tombstones wait for a cold file",
           2,
           { { 80000, 80000, 0, FROM(1, 9), LEFT },
-            { 12000, 0, 12000, FROM(10, 19), LEFT } } },
+            { 12000, 0, 12000, FROM(10, 19), NEEDED } } },
         { "a merge has written that file after they were there",
           2,
           { { 80000, 80000, 0, FROM(1, 9), .purged = 19, LEFT },
@@ -217,7 +218,7 @@ static void files_are_taken_for_a_reason(void **state)
         { "it has, but before the last of them",
           2,
           { { 80000, 80000, 0, FROM(1, 9), .purged = 9, LEFT },
-            { 12000, 0, 12000, FROM(10, 19), LEFT } } },
+            { 12000, 0, 12000, FROM(10, 19), NEEDED } } },
         { "they wait for a file that goes, too",
           2,
           { { 80000, 8000, 0, FROM(1, 9), DEAD },
@@ -231,7 +232,7 @@ static void files_are_taken_for_a_reason(void **state)
         { "they wait for a damaged file",
           2,
           { { 80000, 0, 0, FROM(1, 9), .damaged = true, DAMAGED },
-            { 12000, 0, 12000, FROM(10, 19), LEFT } } },
+            { 12000, 0, 12000, FROM(10, 19), NEEDED } } },
         { "many wait for a cold file, and it can be paid",
           2,
           { { 20000, 12000, 0, FROM(1, 9), TOMBSTONES },
@@ -239,7 +240,7 @@ static void files_are_taken_for_a_reason(void **state)
         { "many wait for a cold file, and it cannot be paid",
           2,
           { { 20000, 20000, 0, FROM(1, 9), LEFT },
-            { 12000, 0, 12000, FROM(10, 19), LEFT } } },
+            { 12000, 0, 12000, FROM(10, 19), NEEDED } } },
         { "four small files go along",
           6,
           { { 80000, 60000, 0, FROM(1, 9), LEFT },

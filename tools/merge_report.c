@@ -11,6 +11,7 @@
 static const char *const reason_words[] = {
     [BITCASK_MERGE_LEFT] = "left",
     [BITCASK_MERGE_LEFT_DAMAGED] = "left_damaged",
+    [BITCASK_MERGE_LEFT_NEEDED] = "left_needed",
     [BITCASK_MERGE_LEFT_UNASKED] = "left_unasked",
     [BITCASK_MERGE_DEAD] = "dead",
     [BITCASK_MERGE_ALL_DEAD] = "all_dead",
