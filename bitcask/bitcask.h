@@ -185,7 +185,9 @@ BITCASK_API enum bitcask_status bitcask_open(struct bitcask **out, const char *d
                                              const struct bitcask_options *options);
 
 /*
- * Sync, record a clean end, and free @cask, whatever is returned. NULL is fine.
+ * Sync, record a clean end, and free @cask, whatever is returned. NULL is fine. A merge
+ * that began by itself is ended first: it has a quarter of a second to finish the files
+ * that it is at, and gives up what it cannot.
  *
  * The first failure on the way is returned (also one of an earlier background sync);
  * nothing that was acknowledged as synced is lost by it, and the next open recovers.
@@ -257,7 +259,7 @@ struct bitcask_stat {
     /* Since this handle was opened. What was written to data files in all is appended
        and copied together. */
     uint64_t appended_size;     /* bytes of records that writes have appended */
-    uint64_t merge_count;       /* merges that took part of the cask, or all of it */
+    uint64_t merge_count;       /* merges that have ended and replaced files */
     uint64_t merge_copied_size; /* bytes that they have written to data files */
     uint64_t merge_freed_size;  /* bytes by which the data files became smaller */
     uint64_t merge_failure;     /* the last merge that began by itself: 0, or minus its
@@ -379,7 +381,7 @@ struct bitcask_merge_options {
     bool dry_run; /* change nothing; the report says what would be done. A read-only cask
                      will do. */
     bool reserved_flags[3];
-    const uint64_t *file_ids; /* for BITCASK_MERGE_FILES */
+    const uint64_t *file_ids; /* for BITCASK_MERGE_FILES; of none, nothing is done */
     size_t file_count;
     uint64_t rate;   /* bytes a second read at most; 0: no limit */
     uint64_t max_ms; /* end after so long; 0: when all is done. What is left waits for

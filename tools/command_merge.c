@@ -127,8 +127,9 @@ static int say_end(const struct run *run)
     const struct tool_merge *merge = &run->merge;
 
     if (merge->stopped) {
-        tool_say(run->tool, TOOL_LOG_WARN,
-                 "ended by a signal; what is merged stays, and the next merge goes on");
+        tool_say(
+            run->tool, TOOL_LOG_WARN,
+            "ended by a signal; files that are finished stay so, the rest is as it was");
         return TOOL_DONE;
     }
     if (merge->status == BITCASK_OK)
