@@ -167,17 +167,21 @@ struct bitcask_stat measure_stat_of(struct bitcask *cask)
 /*
  * SPEED: everything is merged as fast as it goes, from the page cache.
  */
-static void measure_speed(void)
+static void measure_speed_of(bool expected)
 {
-    const struct bitcask_options options = { .merge_auto_off = true };
     const struct bitcask_merge_options all = { .choice = BITCASK_MERGE_ALL };
     uint64_t key_count = measure_sized(1000000, 20000);
+    const struct bitcask_options options = {
+        .merge_auto_off = true,
+        .expected_keys = expected ? key_count : 0,
+    };
     size_t round_count = (size_t)measure_sized(7, 3);
     double speeds[ROUNDS_MAX];
 
     printf("speed: %" PRIu64 " keys, records of %d bytes, half of them dead; files of 64 "
-           "MiB; merge all, no rate limit; synced before anything is removed\n",
-           key_count, RECORD_SIZE);
+           "MiB; merge all, no rate limit; synced before anything is removed; "
+           "expected_keys %s\n",
+           key_count, RECORD_SIZE, expected ? "given" : "not given");
     for (size_t i = 0; i < round_count; i++) {
         struct bitcask *cask = measure_create(&options);
         struct bitcask_merge_report report;
@@ -203,6 +207,12 @@ static void measure_speed(void)
     }
     printf("speed: median %.0f MB/s of live bytes", measure_median(speeds, round_count));
     printf(", %.0f to %.0f\n", speeds[0], speeds[round_count - 1]);
+}
+
+static void measure_speed(void)
+{
+    measure_speed_of(false);
+    measure_speed_of(true);
 }
 
 /*

@@ -23,7 +23,7 @@ for mode in speed latency amplification memory; do
     cat "$work/out"
     [ ! -e "$work/cask" ] || fail "$mode has left its cask"
     case $mode in
-    speed) expect 1 '^speed: median [0-9]* MB/s of live bytes' ;;
+    speed) expect 2 '^speed: median [0-9]* MB/s of live bytes' ;;
     latency) expect 6 '^latency: [gp][eu]t, .*p99 .*max [0-9]' ;;
     amplification) expect 6 '^amplification: dead_percent .*bound' ;;
     memory) expect 2 '^memory: [18]x, .* MiB more$' ;;
