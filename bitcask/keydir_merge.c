@@ -9,7 +9,7 @@
 
 /* Keys looked up under one lock: a microsecond or two. */
 enum {
-    GROUP_COUNT = 16
+    GROUP_COUNT = 32
 };
 
 struct bitcask_pin bitcask_keydir_pin(struct bitcask_keydir *keydir, unsigned shard)

@@ -11,7 +11,7 @@
 
 enum {
     BITCASK_MERGE_READ_SIZE = 1 << 20,
-    BITCASK_MERGE_BATCH_COUNT = 4096
+    BITCASK_MERGE_BATCH_COUNT = 8192
 };
 
 /* A record in the batch. */
