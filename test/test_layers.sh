@@ -12,6 +12,7 @@ cd "$source_root"
 # header and those of the lines above its own, never one beside it.
 floors='
 bitcask/bitcask
+bitcask/inspect
 bitcask/bytes bitcask/io bitcask/slab bitcask/status
 bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer
 bitcask/format bitcask/file_name
