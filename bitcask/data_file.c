@@ -182,12 +182,23 @@ void bitcask_walk_release(struct bitcask_walk *walk)
     memset(walk, 0, sizeof *walk);
 }
 
-/*
- * Give @size bytes at @offset, contiguous, at *out; the caller has checked that they
- * lie before walk->end. They are valid until the next call.
- */
-static enum bitcask_status look(struct bitcask_walk *walk, uint64_t offset, size_t size,
-                                const uint8_t **out)
+/* Read a stretch of @wanted bytes from @offset on into the window. */
+static enum bitcask_status fill_window(struct bitcask_walk *walk, uint64_t offset,
+                                       size_t wanted)
+{
+    enum bitcask_status status;
+
+    walk->window_size = 0;
+    walk->window_offset = offset;
+    status = walk->io->read(walk->io, walk->file, offset, walk->window, wanted,
+                            &walk->window_size);
+    if (status != BITCASK_OK)
+        walk->window_size = 0;
+    return status;
+}
+
+enum bitcask_status bitcask_walk_look(struct bitcask_walk *walk, uint64_t offset,
+                                      size_t size, const uint8_t **out)
 {
     enum bitcask_status status;
     size_t wanted;
@@ -198,15 +209,12 @@ static enum bitcask_status look(struct bitcask_walk *walk, uint64_t offset, size
         wanted = walk->window_capacity;
         if (wanted > walk->end - offset)
             wanted = (size_t)(walk->end - offset);
-        walk->window_size = 0;
-        status = walk->io->read(walk->io, walk->file, offset, walk->window, wanted,
-                                &walk->window_size);
-        walk->window_offset = offset;
-        if (status != BITCASK_OK) {
-            walk->window_size = 0;
+        status = fill_window(walk, offset, wanted);
+        if (status == BITCASK_IO && walk->patient && size < wanted)
+            status = fill_window(walk, offset, size);
+        if (status != BITCASK_OK)
             return bitcask_fail_errno(status, "read %010" PRIu64 ".data, offset %" PRIu64,
                                       walk->segment_id, offset);
-        }
         if (walk->window_size < size)
             return bitcask_fail(BITCASK_CORRUPT,
                                 "%010" PRIu64 ".data, offset %" PRIu64
@@ -225,32 +233,39 @@ static enum bitcask_status fail_at(const struct bitcask_walk *walk, const char *
                         walk->segment_id, walk->offset, what);
 }
 
-/* Compute the check over the @size bytes at @offset, piece by piece. */
-static enum bitcask_status check_value(struct bitcask_walk *walk, uint64_t offset,
-                                       uint64_t size, uint32_t expected, bool *intact)
+enum bitcask_status bitcask_walk_check(struct bitcask_walk *walk, uint64_t offset,
+                                       uint64_t size, uint32_t *check)
 {
-    uint32_t check = 0;
-
+    *check = 0;
     while (size > 0) {
         size_t piece =
             size < walk->window_capacity ? (size_t)size : walk->window_capacity;
         const uint8_t *bytes = NULL;
-        enum bitcask_status status = look(walk, offset, piece, &bytes);
+        enum bitcask_status status = bitcask_walk_look(walk, offset, piece, &bytes);
 
         if (status != BITCASK_OK)
             return status;
-        check = bitcask_check(check, bytes, piece);
+        *check = bitcask_check(*check, bytes, piece);
         offset += piece;
         size -= piece;
     }
-    *intact = check == expected;
     return BITCASK_OK;
 }
 
-/* Decode and check prefix and key of the record at walk->offset, before @end. */
-static enum bitcask_status read_header(struct bitcask_walk *walk, uint64_t end,
-                                       struct bitcask_record *record,
-                                       const uint8_t **bytes)
+/* Whether the @size bytes at @offset have the check @expected. */
+static enum bitcask_status check_value(struct bitcask_walk *walk, uint64_t offset,
+                                       uint64_t size, uint32_t expected, bool *intact)
+{
+    uint32_t check = 0;
+    enum bitcask_status status = bitcask_walk_check(walk, offset, size, &check);
+
+    *intact = check == expected;
+    return status;
+}
+
+enum bitcask_status bitcask_walk_header(struct bitcask_walk *walk, uint64_t end,
+                                        struct bitcask_record *record,
+                                        const uint8_t **bytes)
 {
     uint64_t room = end - walk->offset;
     size_t prefix_size =
@@ -258,7 +273,7 @@ static enum bitcask_status read_header(struct bitcask_walk *walk, uint64_t end,
     uint64_t needed;
     enum bitcask_status status;
 
-    status = look(walk, walk->offset, prefix_size, bytes);
+    status = bitcask_walk_look(walk, walk->offset, prefix_size, bytes);
     if (status != BITCASK_OK)
         return status;
     status = bitcask_record_decode(*bytes, prefix_size, record);
@@ -269,8 +284,8 @@ static enum bitcask_status read_header(struct bitcask_walk *walk, uint64_t end,
     if (needed > room)
         return fail_at(walk, "the record reaches past the end of the file");
 
-    status = look(walk, walk->offset,
-                  bitcask_record_prefix_size(record) + record->key_size, bytes);
+    status = bitcask_walk_look(
+        walk, walk->offset, bitcask_record_prefix_size(record) + record->key_size, bytes);
     if (status != BITCASK_OK)
         return status;
     if (!bitcask_record_key_intact(*bytes, record, walk->salt, walk->offset))
@@ -296,7 +311,7 @@ static enum bitcask_status leave_bad_batch(struct bitcask_walk *walk)
 static enum bitcask_status read_part(struct bitcask_walk *walk,
                                      struct bitcask_record *part, const uint8_t **bytes)
 {
-    enum bitcask_status status = read_header(walk, walk->batch_end, part, bytes);
+    enum bitcask_status status = bitcask_walk_header(walk, walk->batch_end, part, bytes);
 
     if (status != BITCASK_OK && status != BITCASK_CORRUPT)
         return status;
@@ -365,7 +380,7 @@ enum bitcask_status bitcask_walk_next(struct bitcask_walk *walk,
     if (walk->batch_end == 0) {
         if (walk->offset >= walk->end)
             return BITCASK_NOT_FOUND;
-        status = read_header(walk, walk->end, header, &bytes);
+        status = bitcask_walk_header(walk, walk->end, header, &bytes);
         if (status != BITCASK_OK)
             return status;
         if (header->kind == BITCASK_RECORD_BATCH) {
@@ -387,7 +402,8 @@ enum bitcask_status bitcask_walk_next(struct bitcask_walk *walk,
         status = check_value(walk, walk->offset + prefix_size + header->key_size,
                              header->value_size, header->value_check, &out->value_intact);
         if (status == BITCASK_OK) /* the window may have moved: fetch the key again */
-            status = look(walk, walk->offset, prefix_size + header->key_size, &bytes);
+            status = bitcask_walk_look(walk, walk->offset, prefix_size + header->key_size,
+                                       &bytes);
         if (status != BITCASK_OK)
             return status;
     }
@@ -411,14 +427,15 @@ enum bitcask_status bitcask_walk_resync(struct bitcask_walk *walk, uint64_t lowe
         if (room < BITCASK_RECORD_HEADER_SIZE)
             break;
         /* Almost every offset fails on bounds, so look at those first. */
-        status = look(walk, walk->offset, BITCASK_RECORD_HEADER_SIZE, &bytes);
+        status =
+            bitcask_walk_look(walk, walk->offset, BITCASK_RECORD_HEADER_SIZE, &bytes);
         if (status != BITCASK_OK)
             return status;
         if (bytes[20] == 0 || bytes[20] > BITCASK_RECORD_BATCH)
             continue;
         if (bitcask_load64(bytes + 8) < lowest || bitcask_load64(bytes + 8) > highest)
             continue;
-        status = read_header(walk, walk->end, record, &bytes);
+        status = bitcask_walk_header(walk, walk->end, record, &bytes);
         if (status == BITCASK_OK || status != BITCASK_CORRUPT)
             return status;
     }

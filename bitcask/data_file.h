@@ -64,6 +64,7 @@ struct bitcask_walk_record {
 struct bitcask_walk {
     bool check_values; /* also read values; those of batches are always read */
     bool headers_only; /* bitcask_walk_resync() takes a record cut off behind its key */
+    bool patient;      /* what cannot be read at once is read in the smallest pieces */
     uint64_t offset;   /* where the next record is expected */
     uint64_t end;      /* the walk ends here; never behind the end of the file */
 
@@ -103,5 +104,25 @@ enum bitcask_status bitcask_walk_next(struct bitcask_walk *walk,
  */
 enum bitcask_status bitcask_walk_resync(struct bitcask_walk *walk, uint64_t lowest,
                                         uint64_t highest, struct bitcask_record *record);
+
+/*
+ * THE STEPS OF A WALK, for who walks by rules of his own (scan.h). Give @size bytes at
+ * @offset, which lie before walk->end, contiguous: no more than prefix and key of a
+ * record. Valid until the next call.
+ */
+enum bitcask_status bitcask_walk_look(struct bitcask_walk *walk, uint64_t offset,
+                                      size_t size, const uint8_t **out);
+
+/*
+ * Decode and check prefix and key of the record at walk->offset, which must end before
+ * @end. BITCASK_CORRUPT: there is none.
+ */
+enum bitcask_status bitcask_walk_header(struct bitcask_walk *walk, uint64_t end,
+                                        struct bitcask_record *record,
+                                        const uint8_t **bytes);
+
+/* The check of the @size bytes at @offset, read piece by piece. */
+enum bitcask_status bitcask_walk_check(struct bitcask_walk *walk, uint64_t offset,
+                                       uint64_t size, uint32_t *check);
 
 #endif

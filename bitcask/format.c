@@ -45,6 +45,16 @@ void bitcask_file_header_encode(const struct bitcask_file_header *header,
     bitcask_store32(bytes + 60, bitcask_check(0, bytes, 60));
 }
 
+/* Whether with our own version in its place the header of @bytes would be whole. */
+static bool version_is_damaged(const uint8_t bytes[BITCASK_FILE_HEADER_SIZE])
+{
+    uint8_t ours[BITCASK_FILE_HEADER_SIZE];
+
+    memcpy(ours, bytes, sizeof ours);
+    bitcask_store32(ours + 8, BITCASK_FORMAT_VERSION);
+    return bitcask_load32(bytes + 60) == bitcask_check(0, ours, 60);
+}
+
 enum bitcask_status bitcask_file_header_decode(
     const uint8_t bytes[BITCASK_FILE_HEADER_SIZE], enum bitcask_file_kind kind,
     struct bitcask_file_header *header)
@@ -55,7 +65,7 @@ enum bitcask_status bitcask_file_header_decode(
         return BITCASK_CORRUPT;
     /* Before the check, which a newer version may well compute in another way. */
     if (bitcask_load32(bytes + 8) > BITCASK_FORMAT_VERSION)
-        return BITCASK_UNSUPPORTED;
+        return version_is_damaged(bytes) ? BITCASK_CORRUPT : BITCASK_UNSUPPORTED;
     if (bitcask_load32(bytes + 60) != bitcask_check(0, bytes, 60))
         return BITCASK_CORRUPT;
     if (bitcask_load32(bytes + 8) != BITCASK_FORMAT_VERSION)
@@ -171,13 +181,26 @@ enum bitcask_status bitcask_record_decode(const uint8_t *bytes, size_t size,
     return BITCASK_OK;
 }
 
-bool bitcask_record_key_intact(const uint8_t *bytes, const struct bitcask_record *record,
-                               uint64_t salt, uint64_t offset)
+uint32_t bitcask_record_key_check(const uint8_t *bytes,
+                                  const struct bitcask_record *record, uint64_t salt,
+                                  uint64_t offset)
 {
     size_t size = bitcask_record_prefix_size(record) + record->key_size;
     uint32_t check = bitcask_check(0, bytes + VALUE_CHECK, size - VALUE_CHECK);
 
-    return bitcask_load32(bytes + KEY_CHECK) == finish_check(check, bytes, salt, offset);
+    return finish_check(check, bytes, salt, offset);
+}
+
+uint32_t bitcask_record_stored_check(const uint8_t *bytes)
+{
+    return bitcask_load32(bytes + KEY_CHECK);
+}
+
+bool bitcask_record_key_intact(const uint8_t *bytes, const struct bitcask_record *record,
+                               uint64_t salt, uint64_t offset)
+{
+    return bitcask_record_stored_check(bytes) ==
+           bitcask_record_key_check(bytes, record, salt, offset);
 }
 
 bool bitcask_record_expired(const struct bitcask_record *record, uint64_t now_ms)

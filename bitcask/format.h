@@ -156,6 +156,12 @@ enum bitcask_status bitcask_record_decode(const uint8_t *bytes, size_t size,
 bool bitcask_record_key_intact(const uint8_t *bytes, const struct bitcask_record *record,
                                uint64_t salt, uint64_t offset);
 
+/* The two that it compares: what the check should be, and what is there. */
+uint32_t bitcask_record_key_check(const uint8_t *bytes,
+                                  const struct bitcask_record *record, uint64_t salt,
+                                  uint64_t offset);
+uint32_t bitcask_record_stored_check(const uint8_t *bytes);
+
 /* Whether @now_ms is behind the expiry of @record. */
 bool bitcask_record_expired(const struct bitcask_record *record, uint64_t now_ms);
 

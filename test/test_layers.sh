@@ -17,6 +17,8 @@ bitcask/bytes bitcask/io bitcask/slab bitcask/status
 bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer
 bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
+bitcask/scan bitcask/identity
+bitcask/inspector
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment

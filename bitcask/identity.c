@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "bitcask/identity.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "bitcask/bytes.h"
+#include "bitcask/data_file.h"
+#include "bitcask/file_name.h"
+#include "bitcask/format.h"
+#include "bitcask/status.h"
+
+enum {
+    SEGMENT_ID = 16, /* in a file header; see format.h */
+    SALT = 24
+};
+
+/* Read the first bytes of @file; *size is how many there are. */
+static enum bitcask_status read_start(struct bitcask_io *io, bitcask_file file,
+                                      uint64_t id,
+                                      uint8_t bytes[BITCASK_FILE_HEADER_SIZE],
+                                      size_t *size)
+{
+    enum bitcask_status status =
+        io->read(io, file, 0, bytes, BITCASK_FILE_HEADER_SIZE, size);
+
+    if (status != BITCASK_OK)
+        bitcask_fail_errno(status, "read the header of segment %" PRIu64, id);
+    return status;
+}
+
+/* Whether a record somewhere in @file has @salt in its check. */
+static enum bitcask_status is_proven(struct bitcask_io *io, bitcask_file file,
+                                     uint64_t size, uint64_t salt, bool *proven)
+{
+    struct bitcask_record record;
+    struct bitcask_walk walk;
+    enum bitcask_status status = bitcask_walk_init(&walk, io, file, 0, salt, size);
+
+    walk.headers_only = true;
+    walk.patient = true;
+    if (status == BITCASK_OK)
+        status = bitcask_walk_resync(&walk, 1, UINT64_MAX, &record);
+    bitcask_walk_release(&walk);
+    *proven = status == BITCASK_OK;
+    return status == BITCASK_NO_MEMORY ? status : BITCASK_OK;
+}
+
+/* The salt that the hint of segment @id has, 0 if there is none. */
+static enum bitcask_status salt_of_hint(struct bitcask_io *io, bitcask_file directory,
+                                        uint64_t id, uint64_t *salt)
+{
+    uint8_t bytes[BITCASK_FILE_HEADER_SIZE];
+    struct bitcask_file_header header;
+    char name[BITCASK_NAME_SIZE];
+    bitcask_file file;
+    size_t size;
+    enum bitcask_status status;
+
+    *salt = 0;
+    bitcask_hint_name(name, id);
+    if (io->open(io, directory, name, BITCASK_IO_READ, &file) != BITCASK_OK)
+        return BITCASK_OK;
+    status = read_start(io, file, id, bytes, &size);
+    io->close(io, file);
+    if (status == BITCASK_OK && size == sizeof bytes &&
+        bitcask_file_header_decode(bytes, BITCASK_FILE_HINT, &header) == BITCASK_OK)
+        *salt = header.salt;
+    return status == BITCASK_NO_MEMORY ? status : BITCASK_OK;
+}
+
+static uint64_t salt_of_manifest(const struct bitcask_manifest *manifest, uint64_t id)
+{
+    for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++) {
+        if (manifest->segments[i].id == id)
+            return manifest->segments[i].salt;
+    }
+    return 0;
+}
+
+enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directory,
+                                     uint64_t id, bitcask_file file, uint64_t size,
+                                     const struct bitcask_manifest *manifest,
+                                     struct bitcask_identity *identity)
+{
+    uint8_t bytes[BITCASK_FILE_HEADER_SIZE] = { 0 };
+    struct bitcask_file_header header;
+    uint64_t salts[3] = { 0 };
+    size_t got;
+    enum bitcask_status status = read_start(io, file, id, bytes, &got);
+
+    memset(identity, 0, sizeof *identity);
+    identity->header = BITCASK_CORRUPT;
+    if (status != BITCASK_OK && status != BITCASK_IO)
+        return status;
+    if (status == BITCASK_OK && got == sizeof bytes)
+        identity->header = bitcask_file_header_decode(bytes, BITCASK_FILE_DATA, &header);
+    if (identity->header == BITCASK_OK) {
+        identity->known = true;
+        identity->id = header.segment_id;
+        identity->salt = header.salt;
+    }
+    if (identity->header != BITCASK_CORRUPT)
+        return BITCASK_OK;
+
+    salts[0] = salt_of_manifest(manifest, id);
+    status = salt_of_hint(io, directory, id, &salts[1]);
+    salts[2] = bitcask_load64(bytes + SALT);
+    for (size_t i = 0; i < 3 && status == BITCASK_OK && !identity->known; i++) {
+        if (salts[i] == 0)
+            continue;
+        status = is_proven(io, file, size, salts[i], &identity->known);
+        identity->salt = salts[i];
+    }
+    identity->id = id != 0 ? id : bitcask_load64(bytes + SEGMENT_ID);
+    if (!identity->known)
+        identity->salt = 0;
+    return status;
+}
