@@ -30,6 +30,7 @@ static enum bitcask_status list_name(const char *name, void *context)
         break;
     case BITCASK_NAME_LOCK:
     case BITCASK_NAME_RESERVE:
+    case BITCASK_NAME_QUARANTINE: /* nothing in it is part of the cask */
     case BITCASK_NAME_TEMPORARY:
         break;
     }

@@ -53,6 +53,8 @@ enum bitcask_name_kind bitcask_name_parse(const char *name, uint64_t *segment_id
         return BITCASK_NAME_LOCK;
     if (strcmp(name, BITCASK_RESERVE_NAME) == 0)
         return BITCASK_NAME_RESERVE;
+    if (strcmp(name, BITCASK_QUARANTINE_NAME) == 0)
+        return BITCASK_NAME_QUARANTINE;
     if (strcmp(name, BITCASK_MANIFEST_TEMPORARY_NAME) == 0)
         return BITCASK_NAME_TEMPORARY;
 

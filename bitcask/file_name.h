@@ -2,7 +2,7 @@
 /*
  * Names in the directory of a cask, built and parsed in one place.
  *
- *     MANIFEST  MANIFEST.tmp  LOCK  RESERVE
+ *     MANIFEST  MANIFEST.tmp  LOCK  RESERVE  quarantine/
  *     0000000007.data  0000000007.hint  0000000007.hint.tmp
  *
  * Ten digits or more, zero-padded, so that a listing is in order of age.
@@ -16,12 +16,14 @@
 #define BITCASK_MANIFEST_TEMPORARY_NAME "MANIFEST.tmp"
 #define BITCASK_LOCK_NAME "LOCK"
 #define BITCASK_RESERVE_NAME "RESERVE"
+#define BITCASK_QUARANTINE_NAME "quarantine"
 
 enum bitcask_name_kind {
     BITCASK_NAME_FOREIGN, /* not one of ours */
     BITCASK_NAME_MANIFEST,
     BITCASK_NAME_LOCK,
     BITCASK_NAME_RESERVE,
+    BITCASK_NAME_QUARANTINE, /* the directory of what a repair could not use */
     BITCASK_NAME_DATA,
     BITCASK_NAME_HINT,
     BITCASK_NAME_TEMPORARY /* left by a process that died; never of any use */

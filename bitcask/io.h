@@ -10,7 +10,7 @@
  * Short transfers and EINTR are dealt with behind the door. A failed call sets errno
  * and returns
  *
- *     BITCASK_NOT_FOUND   open, remove: there is no such file (and only then)
+ *     BITCASK_NOT_FOUND   open, move, remove: there is no such file (and only then)
  *     BITCASK_NO_SPACE    the disk or the quota is full
  *     BITCASK_READ_ONLY   the file system is read-only
  *     BITCASK_NO_MEMORY   the system is out of memory
@@ -52,6 +52,13 @@ struct bitcask_io {
     void (*directory_remove)(struct bitcask_io *io, const char *path);
     enum bitcask_status (*directory_open)(struct bitcask_io *io, const char *path,
                                           bitcask_file *out);
+    /*
+     * Opens the directory @name in @directory, made first if it is missing and @create
+     * says so. It must be one itself: a symbolic link is an error.
+     */
+    enum bitcask_status (*directory_open_in)(struct bitcask_io *io,
+                                             bitcask_file directory, const char *name,
+                                             bool create, bitcask_file *out);
     enum bitcask_status (*directory_list)(struct bitcask_io *io, bitcask_file directory,
                                           bitcask_io_visit *visit, void *context);
     /* Names created, renamed and removed before the call survive power loss after it. */
@@ -107,6 +114,14 @@ struct bitcask_io {
 
     enum bitcask_status (*rename)(struct bitcask_io *io, bitcask_file directory,
                                   const char *from, const char *to);
+    /*
+     * Renames a file from one directory to another. It replaces what is there under that
+     * name: the caller chooses a free one. Durable when both directories are synced;
+     * until then power loss leaves it under the old name or under the new one.
+     */
+    enum bitcask_status (*move)(struct bitcask_io *io, bitcask_file from_directory,
+                                const char *from, bitcask_file to_directory,
+                                const char *to);
     enum bitcask_status (*remove)(struct bitcask_io *io, bitcask_file directory,
                                   const char *name);
 

@@ -71,6 +71,28 @@ static enum bitcask_status directory_open(struct bitcask_io *io, const char *pat
     return BITCASK_OK;
 }
 
+static enum bitcask_status directory_open_in(struct bitcask_io *io,
+                                             bitcask_file directory, const char *name,
+                                             bool create, bitcask_file *out)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    int fd = open_retrying(directory, name, flags);
+
+    (void)io;
+    if (fd < 0 && errno == ENOENT && create) {
+        /* EEXIST: somebody else was faster, which is as well. */
+        if (mkdirat(directory, name, 0777) != 0 && errno != EEXIST)
+            return status_of_errno();
+        fd = open_retrying(directory, name, flags);
+        if (fd < 0)
+            return status_of_errno();
+    }
+    if (fd < 0)
+        return status_of_errno_for_name();
+    *out = fd;
+    return BITCASK_OK;
+}
+
 static enum bitcask_status directory_list(struct bitcask_io *io, bitcask_file directory,
                                           bitcask_io_visit *visit, void *context)
 {
@@ -349,6 +371,16 @@ static enum bitcask_status rename_file(struct bitcask_io *io, bitcask_file direc
     return renameat(directory, from, directory, to) == 0 ? BITCASK_OK : status_of_errno();
 }
 
+static enum bitcask_status move_file(struct bitcask_io *io, bitcask_file from_directory,
+                                     const char *from, bitcask_file to_directory,
+                                     const char *to)
+{
+    (void)io;
+    return renameat(from_directory, from, to_directory, to) == 0
+               ? BITCASK_OK
+               : status_of_errno_for_name();
+}
+
 static enum bitcask_status remove_file(struct bitcask_io *io, bitcask_file directory,
                                        const char *name)
 {
@@ -416,6 +448,7 @@ struct bitcask_io *bitcask_io_posix(void)
         .directory_create = directory_create,
         .directory_remove = directory_remove,
         .directory_open = directory_open,
+        .directory_open_in = directory_open_in,
         .directory_list = directory_list,
         .directory_sync = directory_sync,
         .directory_sync_parent = directory_sync_parent,
@@ -433,6 +466,7 @@ struct bitcask_io *bitcask_io_posix(void)
         .lock = lock_file,
         .unlock = unlock_file,
         .rename = rename_file,
+        .move = move_file,
         .remove = remove_file,
         .monotonic_ms = monotonic_ms,
         .wall_ms = wall_ms,

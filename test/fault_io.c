@@ -85,6 +85,19 @@ static enum bitcask_status directory_open(struct bitcask_io *io, const char *pat
     return status;
 }
 
+static enum bitcask_status directory_open_in(struct bitcask_io *io,
+                                             bitcask_file directory, const char *name,
+                                             bool create, bitcask_file *out)
+{
+    enum bitcask_status status = admit(io, FAULT_DIRECTORY_OPEN_IN);
+
+    if (status == BITCASK_OK)
+        status = real()->directory_open_in(real(), directory, name, create, out);
+    if (status == BITCASK_OK)
+        count_open(io, 1);
+    return status;
+}
+
 static enum bitcask_status directory_list(struct bitcask_io *io, bitcask_file directory,
                                           bitcask_io_visit *visit, void *context)
 {
@@ -247,6 +260,17 @@ static enum bitcask_status rename_file(struct bitcask_io *io, bitcask_file direc
     return status == BITCASK_OK ? real()->rename(real(), directory, from, to) : status;
 }
 
+static enum bitcask_status move_file(struct bitcask_io *io, bitcask_file from_directory,
+                                     const char *from, bitcask_file to_directory,
+                                     const char *to)
+{
+    enum bitcask_status status = admit(io, FAULT_MOVE);
+
+    return status == BITCASK_OK
+               ? real()->move(real(), from_directory, from, to_directory, to)
+               : status;
+}
+
 static enum bitcask_status remove_file(struct bitcask_io *io, bitcask_file directory,
                                        const char *name)
 {
@@ -323,6 +347,7 @@ void fault_io_init(struct fault_io *fault)
         .directory_create = directory_create,
         .directory_remove = directory_remove,
         .directory_open = directory_open,
+        .directory_open_in = directory_open_in,
         .directory_list = directory_list,
         .directory_sync = directory_sync,
         .directory_sync_parent = directory_sync_parent,
@@ -340,6 +365,7 @@ void fault_io_init(struct fault_io *fault)
         .lock = lock_file,
         .unlock = unlock_file,
         .rename = rename_file,
+        .move = move_file,
         .remove = remove_file,
         .monotonic_ms = monotonic_ms,
         .wall_ms = wall_ms,

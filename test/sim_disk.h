@@ -27,7 +27,13 @@
  *                  Of the names created, renamed and removed since the directory's last
  *                  sync, any combination has happened; a rename as a whole or not at
  *                  all. Syncing a file does not make its name durable. The cask's own
- *                  directory is such a name in its parent.
+ *                  directory is such a name in its parent, and one in it a name in it;
+ *                  what was in a directory that is lost is lost with it.
+ *                  A file that was moved from one directory to another is in the one or
+ *                  in the other, as a rename is done or not. It is there for good as
+ *                  soon as either of the two has been synced, and with it what was done
+ *                  to the names of the other before: a journal keeps the order. If the
+ *                  directory that it went to is lost, so is the move.
  *   failed sync    Of what was to be synced any part has reached the disk, the rest
  *                  never will: reads show it until the power fails, later syncs succeed
  *                  without it, and only writing it again helps. (Sizes and names, which
@@ -68,7 +74,7 @@ enum sim_when {
 struct sim_moment {
     int call; /* enum fault_call, or SIM_STORE */
     enum sim_when when;
-    const char *name; /* of the file; the new one of a rename; "" for a directory */
+    const char *name; /* of the file; the new one when renamed; "" for a directory */
     /* Of a write or store: where, and, after it, the bytes that the file now has. */
     uint64_t offset;
     const uint8_t *bytes;
@@ -126,7 +132,7 @@ uint64_t sim_disk_hash(const struct sim_disk *disk);
 
 /*
  * FILES, behind the back of hook and plan, and durable at once. @path is the directory,
- * which put creates.
+ * which put creates. Directories are no files, and have no number.
  */
 /* NULL: no such file. Valid until the disk changes. */
 const uint8_t *sim_disk_file(const struct sim_disk *disk, const char *path,

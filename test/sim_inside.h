@@ -52,9 +52,13 @@ struct sim_names {
     size_t capacity;
 };
 
-/* A name created, or renamed from (inode set), or removed (to is empty). */
+/*
+ * A name created, or renamed from (inode set), or removed (to is empty). A move is such
+ * a change in both directories, with one number.
+ */
 struct sim_name_change {
     uint64_t number;
+    int other;                   /* the other directory of a move, or SIM_NOTHING */
     char from[SIM_NAME_MAX + 1]; /* "": created */
     char to[SIM_NAME_MAX + 1];   /* "": removed */
     int inode;
@@ -143,9 +147,21 @@ void sim_name_apply(struct sim_names *names, const struct sim_name_change *chang
  */
 void sim_change_names(struct sim_disk *disk, struct sim_directory *directory,
                       const char *from, const char *to, int inode);
+/* The same for a move, in both directories, which may not be the same. */
+void sim_change_move(struct sim_disk *disk, int from_directory, const char *from,
+                     int to_directory, const char *to, int inode);
 void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
                       const uint8_t *bytes, uint64_t size);
 void sim_change_size(struct sim_disk *disk, int index, uint64_t size);
+
+/* Whether the directory @below is in the directory @above, not deeper. */
+bool sim_is_in(const struct sim_directory *below, const struct sim_directory *above);
+
+/*
+ * Make durable what was done to the names in directory @index up to change @number, with
+ * the other halves of moves and what came before them there.
+ */
+void sim_sync_names(struct sim_disk *disk, int index, uint64_t number);
 
 /* Mappings have the bytes of the file from @offset to @end again. */
 void sim_refresh_mappings(struct sim_disk *disk, int index, uint64_t offset,

@@ -150,6 +150,25 @@ static bool has_parent(const struct sim_disk *disk, const char *path)
     return found != SIM_NOTHING && disk->directories[found].now;
 }
 
+static bool is_empty(const struct sim_disk *disk, const struct sim_directory *directory)
+{
+    for (size_t i = 0; i < disk->directory_count; i++) {
+        if (disk->directories[i].now && sim_is_in(&disk->directories[i], directory))
+            return false;
+    }
+    return directory->names_now.count == 0;
+}
+
+/* Make the directory @path, of which @index is SIM_NOTHING if it never was. */
+static int make_directory(struct sim_disk *disk, const char *path, int index)
+{
+    if (index == SIM_NOTHING)
+        index = sim_directory_new(disk, path);
+    disk->directories[index].now = true;
+    disk->directories[index].number = ++disk->change_number;
+    return index;
+}
+
 static enum bitcask_status directory_create(struct bitcask_io *io, const char *path)
 {
     struct sim_disk *disk = disk_of(io);
@@ -160,12 +179,8 @@ static enum bitcask_status directory_create(struct bitcask_io *io, const char *p
         status = refuse(ENOENT, BITCASK_NOT_FOUND);
     if (status == BITCASK_OK && index != SIM_NOTHING && disk->directories[index].now)
         status = refuse(EEXIST, BITCASK_IO);
-    if (status == BITCASK_OK) {
-        if (index == SIM_NOTHING)
-            index = sim_directory_new(disk, path);
-        disk->directories[index].now = true;
-        disk->directories[index].number = ++disk->change_number;
-    }
+    if (status == BITCASK_OK)
+        (void)make_directory(disk, path, index);
     return end(disk, FAULT_DIRECTORY_CREATE, "", status);
 }
 
@@ -176,7 +191,7 @@ static void directory_remove(struct bitcask_io *io, const char *path)
 
     enter(disk);
     index = find_directory(disk, path);
-    if (index != SIM_NOTHING && disk->directories[index].names_now.count == 0)
+    if (index != SIM_NOTHING && is_empty(disk, &disk->directories[index]))
         disk->directories[index].now = false;
     leave(disk);
 }
@@ -197,17 +212,51 @@ static enum bitcask_status directory_open(struct bitcask_io *io, const char *pat
     return end(disk, FAULT_DIRECTORY_OPEN, "", status);
 }
 
-static enum bitcask_status directory_list(struct bitcask_io *io, bitcask_file directory,
+static enum bitcask_status directory_open_in(struct bitcask_io *io,
+                                             bitcask_file directory_file,
+                                             const char *name, bool create,
+                                             bitcask_file *out)
+{
+    struct sim_disk *disk = disk_of(io);
+    enum bitcask_status status = begin(disk, FAULT_DIRECTORY_OPEN_IN, name);
+    const struct sim_directory *directory = directory_of(disk, directory_file);
+    char path[sizeof directory->path + SIM_NAME_MAX + 2];
+    int index;
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory->path, name);
+    index = find_directory(disk, path);
+    if (status == BITCASK_OK && sim_name_find(&directory->names_now, name) != NULL)
+        status = refuse(ENOTDIR, BITCASK_IO);
+    if (status == BITCASK_OK && (index == SIM_NOTHING || !disk->directories[index].now)) {
+        if (create)
+            index = make_directory(disk, path, index);
+        else
+            status = refuse(ENOENT, BITCASK_NOT_FOUND);
+    }
+    if (status == BITCASK_OK)
+        status = new_handle(disk, index, SIM_NOTHING, "", out);
+    return end(disk, FAULT_DIRECTORY_OPEN_IN, name, status);
+}
+
+static enum bitcask_status directory_list(struct bitcask_io *io, bitcask_file file,
                                           bitcask_io_visit *visit, void *context)
 {
     struct sim_disk *disk = disk_of(io);
     enum bitcask_status status = begin(disk, FAULT_DIRECTORY_LIST, "");
-    struct sim_names *names = &directory_of(disk, directory)->names_now;
-    size_t count = names->count;
-    struct sim_name *copy = sim_memory(NULL, (count + 1) * sizeof *copy);
+    const struct sim_directory *directory = directory_of(disk, file);
+    size_t count = directory->names_now.count;
+    struct sim_name *copy =
+        sim_memory(NULL, (count + disk->directory_count + 1) * sizeof *copy);
 
     if (count > 0)
-        memcpy(copy, names->list, count * sizeof *copy);
+        memcpy(copy, directory->names_now.list, count * sizeof *copy);
+    for (size_t i = 0; i < disk->directory_count; i++) {
+        const struct sim_directory *below = &disk->directories[i];
+
+        if (below->now && sim_is_in(below, directory))
+            (void)snprintf(copy[count++].text, sizeof copy->text, "%s",
+                           below->path + strlen(directory->path) + 1);
+    }
     status = end(disk, FAULT_DIRECTORY_LIST, "", status);
     for (size_t i = 0; status == BITCASK_OK && i < count; i++)
         status = visit(copy[i].text, context);
@@ -219,12 +268,14 @@ static enum bitcask_status directory_sync(struct bitcask_io *io, bitcask_file fi
 {
     struct sim_disk *disk = disk_of(io);
     enum bitcask_status status = begin(disk, FAULT_DIRECTORY_SYNC, "");
-    struct sim_directory *directory = directory_of(disk, file);
+    const struct sim_directory *directory = directory_of(disk, file);
 
     if (status == BITCASK_OK) {
-        for (size_t i = 0; i < directory->change_count; i++)
-            sim_name_apply(&directory->names_kept, &directory->changes[i]);
-        directory->change_count = 0;
+        sim_sync_names(disk, handle_of(disk, file)->directory, disk->change_number);
+        for (size_t i = 0; i < disk->directory_count; i++) {
+            if (sim_is_in(&disk->directories[i], directory))
+                disk->directories[i].kept = disk->directories[i].now;
+        }
     }
     return end(disk, FAULT_DIRECTORY_SYNC, "", status);
 }
@@ -256,6 +307,26 @@ static enum bitcask_status rename_file(struct bitcask_io *io, bitcask_file file,
             sim_change_names(disk, directory, from, to, name->inode);
     }
     return end(disk, FAULT_RENAME, to, status);
+}
+
+static enum bitcask_status move_file(struct bitcask_io *io, bitcask_file from_file,
+                                     const char *from, bitcask_file to_file,
+                                     const char *to)
+{
+    struct sim_disk *disk = disk_of(io);
+    enum bitcask_status status = begin(disk, FAULT_MOVE, to);
+    const struct sim_directory *directory = directory_of(disk, from_file);
+
+    if (status == BITCASK_OK) {
+        const struct sim_name *name = sim_name_find(&directory->names_now, from);
+
+        if (name == NULL)
+            status = refuse(ENOENT, BITCASK_NOT_FOUND);
+        else
+            sim_change_move(disk, handle_of(disk, from_file)->directory, from,
+                            handle_of(disk, to_file)->directory, to, name->inode);
+    }
+    return end(disk, FAULT_MOVE, to, status);
 }
 
 static enum bitcask_status remove_file(struct bitcask_io *io, bitcask_file file,
@@ -591,6 +662,7 @@ const struct bitcask_io sim_io = {
     .directory_create = directory_create,
     .directory_remove = directory_remove,
     .directory_open = directory_open,
+    .directory_open_in = directory_open_in,
     .directory_list = directory_list,
     .directory_sync = directory_sync,
     .directory_sync_parent = directory_sync_parent,
@@ -608,6 +680,7 @@ const struct bitcask_io sim_io = {
     .lock = lock_file,
     .unlock = unlock_file,
     .rename = rename_file,
+    .move = move_file,
     .remove = remove_file,
     .monotonic_ms = monotonic_ms,
     .wall_ms = wall_ms,

@@ -19,6 +19,7 @@ enum fill {
 struct loss {
     enum sim_loss kind;
     uint64_t chance;
+    uint64_t move_chance; /* for both directories of a move */
     uint64_t last_number; /* SIM_POWER_PREFIX: of the changes that happened */
     unsigned keep; /* SIM_POWER_ANY: so many eighths of the changes; 8: see below */
     enum fill fill;
@@ -224,22 +225,48 @@ static bool change_happened(struct loss *loss, uint64_t number)
     }
 }
 
-static void lose_names(const struct sim_directory *directory, struct loss *loss,
-                       struct sim_directory *left)
+/* Both halves of a move happen, or none does; into a directory that is lost, none. */
+static bool move_happened(const struct sim_name_change *change, struct loss *loss,
+                          const struct sim_disk *left)
 {
-    struct sim_names *names = &left->names_now;
+    struct loss own = *loss;
 
-    left->now =
-        directory->kept || (directory->now && change_happened(loss, directory->number));
-    left->kept = left->now;
-    if (!left->now)
+    own.chance = loss->move_chance ^ change->number;
+    return left->directories[change->other].now && change_happened(&own, change->number);
+}
+
+/* Whether directory @index of @disk is there, those above it having been looked at. */
+static bool directory_left(const struct sim_disk *disk, size_t index, struct loss *loss,
+                           const struct sim_disk *left)
+{
+    const struct sim_directory *directory = &disk->directories[index];
+
+    for (size_t i = 0; i < index; i++) {
+        if (sim_is_in(directory, &left->directories[i]) && !left->directories[i].now)
+            return false;
+    }
+    return directory->kept ||
+           (directory->now && change_happened(loss, directory->number));
+}
+
+static void lose_names(const struct sim_disk *disk, size_t index, struct loss *loss,
+                       struct sim_disk *left)
+{
+    const struct sim_directory *directory = &disk->directories[index];
+    struct sim_directory *left_directory = &left->directories[index];
+    struct sim_names *names = &left_directory->names_now;
+
+    if (!left_directory->now)
         return;
     copy_names(names, &directory->names_kept);
     for (size_t i = 0; i < directory->change_count; i++) {
-        if (change_happened(loss, directory->changes[i].number))
-            sim_name_apply(names, &directory->changes[i]);
+        const struct sim_name_change *change = &directory->changes[i];
+
+        if (change->other == SIM_NOTHING ? change_happened(loss, change->number)
+                                         : move_happened(change, loss, left))
+            sim_name_apply(names, change);
     }
-    copy_names(&left->names_kept, names);
+    copy_names(&left_directory->names_kept, names);
 }
 
 /* DISKS */
@@ -312,6 +339,7 @@ static void choose_loss(const struct sim_disk *disk, struct loss *loss)
     find_unsynced(disk, &first, &last);
     loss->last_number = first + sim_chance_below(&loss->chance, last - first + 1);
     loss->keep = (unsigned)sim_chance_below(&loss->chance, 9);
+    loss->move_chance = ~loss->chance;
     loss->fill = (enum fill)sim_chance_below(&loss->chance, FILL_COUNT);
 }
 
@@ -324,12 +352,15 @@ static void leave_directories(const struct sim_disk *disk, struct loss *loss,
 {
     for (size_t i = 0; i < disk->directory_count; i++) {
         int index = sim_directory_new(left, disk->directories[i].path);
+        struct sim_directory *directory = &left->directories[index];
 
         if (loss->kind == SIM_KILL)
-            copy_directory(&disk->directories[i], &left->directories[index]);
+            copy_directory(&disk->directories[i], directory);
         else
-            lose_names(&disk->directories[i], loss, &left->directories[index]);
+            directory->now = directory->kept = directory_left(disk, i, loss, left);
     }
+    for (size_t i = 0; i < disk->directory_count && loss->kind != SIM_KILL; i++)
+        lose_names(disk, i, loss, left);
 }
 
 static bool has_name(const struct sim_disk *disk, int inode)

@@ -88,22 +88,73 @@ int sim_directory_new(struct sim_disk *disk, const char *path)
     return (int)disk->directory_count - 1;
 }
 
-void sim_change_names(struct sim_disk *disk, struct sim_directory *directory,
-                      const char *from, const char *to, int inode)
+static void add_name_change(struct sim_directory *directory,
+                            const struct sim_name_change *change)
 {
-    struct sim_name_change *change;
-
     if (directory->change_count == directory->change_capacity) {
         directory->change_capacity = 2 * directory->change_capacity + 8;
         directory->changes = sim_memory(
             directory->changes, directory->change_capacity * sizeof *directory->changes);
     }
-    change = &directory->changes[directory->change_count++];
-    assert(strlen(from) <= SIM_NAME_MAX && strlen(to) <= SIM_NAME_MAX);
-    *change = (struct sim_name_change){ ++disk->change_number, "", "", inode };
-    strcpy(change->from, from);
-    strcpy(change->to, to);
+    directory->changes[directory->change_count++] = *change;
     sim_name_apply(&directory->names_now, change);
+}
+
+void sim_change_names(struct sim_disk *disk, struct sim_directory *directory,
+                      const char *from, const char *to, int inode)
+{
+    struct sim_name_change change = { .number = ++disk->change_number,
+                                      .other = SIM_NOTHING,
+                                      .inode = inode };
+
+    assert(strlen(from) <= SIM_NAME_MAX && strlen(to) <= SIM_NAME_MAX);
+    strcpy(change.from, from);
+    strcpy(change.to, to);
+    add_name_change(directory, &change);
+}
+
+void sim_change_move(struct sim_disk *disk, int from_directory, const char *from,
+                     int to_directory, const char *to, int inode)
+{
+    struct sim_name_change leave = { .number = ++disk->change_number,
+                                     .other = to_directory,
+                                     .inode = inode };
+    struct sim_name_change enter = { .number = leave.number,
+                                     .other = from_directory,
+                                     .inode = inode };
+
+    assert(from_directory != to_directory);
+    assert(strlen(from) <= SIM_NAME_MAX && strlen(to) <= SIM_NAME_MAX);
+    strcpy(leave.from, from);
+    strcpy(enter.to, to);
+    add_name_change(&disk->directories[from_directory], &leave);
+    add_name_change(&disk->directories[to_directory], &enter);
+}
+
+bool sim_is_in(const struct sim_directory *below, const struct sim_directory *above)
+{
+    size_t length = strlen(above->path);
+
+    return strncmp(below->path, above->path, length) == 0 && below->path[length] == '/' &&
+           strchr(below->path + length + 1, '/') == NULL;
+}
+
+void sim_sync_names(struct sim_disk *disk, int index, uint64_t number)
+{
+    struct sim_directory *directory = &disk->directories[index];
+
+    while (directory->change_count > 0 && directory->changes[0].number <= number) {
+        struct sim_name_change change = directory->changes[0];
+
+        sim_name_apply(&directory->names_kept, &change);
+        directory->change_count--;
+        memmove(directory->changes, directory->changes + 1,
+                directory->change_count * sizeof *directory->changes);
+        if (change.other == SIM_NOTHING)
+            continue;
+        directory->kept = true; /* it was made before the move was */
+        sim_sync_names(disk, change.other, change.number);
+    }
 }
 
 /* BYTES */

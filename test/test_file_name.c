@@ -50,6 +50,8 @@ static void names_without_a_number_are_known(void **state)
     assert_int_equal(bitcask_name_parse("MANIFEST", &id), BITCASK_NAME_MANIFEST);
     assert_int_equal(bitcask_name_parse("MANIFEST.tmp", &id), BITCASK_NAME_TEMPORARY);
     assert_int_equal(bitcask_name_parse("LOCK", &id), BITCASK_NAME_LOCK);
+    assert_int_equal(bitcask_name_parse("RESERVE", &id), BITCASK_NAME_RESERVE);
+    assert_int_equal(bitcask_name_parse("quarantine", &id), BITCASK_NAME_QUARANTINE);
     assert_string_equal(BITCASK_MANIFEST_NAME, "MANIFEST");
     assert_string_equal(BITCASK_MANIFEST_TEMPORARY_NAME, "MANIFEST.tmp");
     assert_string_equal(BITCASK_LOCK_NAME, "LOCK");
@@ -98,6 +100,9 @@ static void everything_else_is_foreign(void **state)
         "MANIFEST.TMP",
         "MANIFEST.tmp.tmp",
         "lock",
+        "QUARANTINE",
+        "quarantine/",
+        "quarantine.tmp",
         "LOCK.tmp",
         ".data",
         ".hint",

@@ -336,6 +336,64 @@ static void directories_are_created_and_opened(void **state)
     assert_status(io->directory_open(io, path, &directory), BITCASK_IO);
 }
 
+static void a_directory_in_a_directory_is_made_if_asked_for(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask_io *io = disk->io;
+    bitcask_file directory = 4711, file;
+    char path[300];
+
+    assert_status(io->directory_open_in(io, disk->directory, "in", false, &directory),
+                  BITCASK_NOT_FOUND);
+    assert_int_equal(directory, 4711);
+    assert_false(test_disk_has(disk, "in"));
+    for (int round = 0; round < 2; round++) {
+        assert_status(
+            io->directory_open_in(io, disk->directory, "in", round == 0, &directory),
+            BITCASK_OK);
+        assert_true((fcntl(directory, F_GETFD) & FD_CLOEXEC) != 0);
+        assert_status(io->open(io, directory, "file", BITCASK_IO_LOCK, &file),
+                      BITCASK_OK);
+        io->close(io, file);
+        io->close(io, directory);
+        assert_true(test_disk_has(disk, "in/file"));
+    }
+
+    test_disk_write(disk, "file", "", 0);
+    (void)snprintf(path, sizeof path, "%s/link", disk->path);
+    assert_int_equal(symlink("in", path), 0);
+    for (int create = 0; create < 2; create++) {
+        assert_status(
+            io->directory_open_in(io, disk->directory, "file", create == 1, &directory),
+            BITCASK_IO);
+        assert_status(
+            io->directory_open_in(io, disk->directory, "link", create == 1, &directory),
+            BITCASK_IO);
+    }
+}
+
+static void files_move_from_one_directory_to_another(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask_io *io = disk->io;
+    bitcask_file directory = BITCASK_NO_FILE;
+
+    assert_status(io->directory_open_in(io, disk->directory, "in", true, &directory),
+                  BITCASK_OK);
+    assert_status(io->move(io, disk->directory, "a", directory, "b"), BITCASK_NOT_FOUND);
+    test_disk_write(disk, "a", "new", 3);
+    test_disk_write(disk, "in/b", "older", 5);
+    assert_status(io->move(io, disk->directory, "a", directory, "b"), BITCASK_OK);
+    assert_false(test_disk_has(disk, "a"));
+    assert_int_equal(test_disk_size(disk, "in/b"), 3);
+    assert_status(io->directory_sync(io, directory), BITCASK_OK);
+    assert_status(io->directory_sync(io, disk->directory), BITCASK_OK);
+    assert_status(io->move(io, directory, "b", disk->directory, "a"), BITCASK_OK);
+    assert_int_equal(test_disk_size(disk, "a"), 3);
+    assert_false(test_disk_has(disk, "in/b"));
+    io->close(io, directory);
+}
+
 /* Paths are those of the directory that was opened, wherever it, or we, may go. */
 static void a_directory_may_move_and_so_may_we(void **state)
 {
@@ -412,6 +470,8 @@ int main(void)
         disk_test(names_are_renamed_and_removed),
         disk_test(a_listing_has_every_name_each_time),
         disk_test(directories_are_created_and_opened),
+        disk_test(a_directory_in_a_directory_is_made_if_asked_for),
+        disk_test(files_move_from_one_directory_to_another),
         disk_test(a_directory_may_move_and_so_may_we),
         disk_test(no_handle_is_left_to_other_programs),
         disk_test(closing_leaves_errno_alone),

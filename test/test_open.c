@@ -233,6 +233,20 @@ static void the_root_of_a_file_system_may_be_a_cask(void **state)
     assert_true(test_disk_has(disk, "lost+found"));
 }
 
+static void what_a_repair_put_aside_is_no_part_of_a_cask(void **state)
+{
+    struct test_disk *disk = *state;
+    char path[512];
+
+    assert_int_equal(mkdir(join(path, disk, "quarantine"), 0777), 0);
+    test_disk_write(disk, "quarantine/0000000001.data", "words", 5);
+    test_disk_write(disk, "quarantine/MANIFEST", "words", 5);
+    assert_status(test_cask_refused(disk, &read_only), BITCASK_NOT_FOUND);
+    assert_becomes_a_cask(disk);
+    assert_int_equal(test_disk_size(disk, "quarantine/0000000001.data"), 5);
+    assert_int_equal(test_disk_size(disk, "quarantine/MANIFEST"), 5);
+}
+
 /* Whatever a creation that was interrupted may leave. */
 static void our_names_without_a_record_are_a_new_cask(void **state)
 {
@@ -503,6 +517,7 @@ int main(void)
         disk_test(a_foreign_directory_within_is_misuse_too),
         disk_test(a_foreign_file_beside_a_cask_is_left_alone),
         disk_test(the_root_of_a_file_system_may_be_a_cask),
+        disk_test(what_a_repair_put_aside_is_no_part_of_a_cask),
         disk_test(our_names_without_a_record_are_a_new_cask),
         disk_test(records_without_a_manifest_are_damage),
         disk_test(a_directory_in_place_of_a_file_is_an_error_of_the_system),

@@ -29,6 +29,7 @@ static enum damage_class class_of(const char *name, uint64_t *id)
     case BITCASK_NAME_LOCK:
         return DAMAGE_LOCK;
     case BITCASK_NAME_RESERVE:
+    case BITCASK_NAME_QUARANTINE:
     case BITCASK_NAME_TEMPORARY:
     case BITCASK_NAME_FOREIGN:
         break;
