@@ -7,40 +7,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    GENERAL_OPTIONS = TOOL_OPTION_DIR | TOOL_OPTION_ENV_FILE | TOOL_OPTION_LOG |
-                      TOOL_OPTION_HELP | TOOL_OPTION_VERSION
+#define GENERAL_OPTIONS                                                            \
+    (TOOL_OPTION_DIR | TOOL_OPTION_ENV_FILE | TOOL_OPTION_LOG | TOOL_OPTION_HELP | \
+     TOOL_OPTION_VERSION)
+
+static const struct known_option {
+    const char *name;
+    int argument; /* as <getopt.h> has it */
+    tool_options option;
+} known_options[] = {
+    { "dir", required_argument, TOOL_OPTION_DIR },
+    { "env-file", required_argument, TOOL_OPTION_ENV_FILE },
+    { "log", required_argument, TOOL_OPTION_LOG },
+    { "help", no_argument, TOOL_OPTION_HELP },
+    { "version", no_argument, TOOL_OPTION_VERSION },
+    { "json", no_argument, TOOL_OPTION_JSON },
+    { "salvage", no_argument, TOOL_OPTION_SALVAGE },
+    { "sync", required_argument, TOOL_OPTION_SYNC },
+    { "if-absent", no_argument, TOOL_OPTION_IF_ABSENT },
+    { "print", no_argument, TOOL_OPTION_PRINT },
+    { "prefix", required_argument, TOOL_OPTION_PREFIX },
+    { "from", required_argument, TOOL_OPTION_FROM },
+    { "to", required_argument, TOOL_OPTION_TO },
+    { "limit", required_argument, TOOL_OPTION_LIMIT },
+    { "keys-only", no_argument, TOOL_OPTION_KEYS_ONLY },
+    { "null", no_argument, TOOL_OPTION_ZEROS },
+    { "progress", no_argument, TOOL_OPTION_PROGRESS },
+    { "no-merge", no_argument, TOOL_OPTION_NO_MERGE },
+    { "dry-run", no_argument, TOOL_OPTION_DRY_RUN },
+    { "explain", no_argument, TOOL_OPTION_EXPLAIN },
+    { "all", no_argument, TOOL_OPTION_ALL },
+    { "file", required_argument, TOOL_OPTION_FILE },
+    { "rate", required_argument, TOOL_OPTION_RATE },
+    { "dead-percent", required_argument, TOOL_OPTION_DEAD_PERCENT },
 };
 
-/* The values are bits of enum tool_option, moved out of the way of letters. */
-#define CODE(option) (256 + (int)(option))
-
-static const struct option long_options[] = {
-    { "dir", required_argument, NULL, CODE(TOOL_OPTION_DIR) },
-    { "env-file", required_argument, NULL, CODE(TOOL_OPTION_ENV_FILE) },
-    { "log", required_argument, NULL, CODE(TOOL_OPTION_LOG) },
-    { "help", no_argument, NULL, CODE(TOOL_OPTION_HELP) },
-    { "version", no_argument, NULL, CODE(TOOL_OPTION_VERSION) },
-    { "json", no_argument, NULL, CODE(TOOL_OPTION_JSON) },
-    { "salvage", no_argument, NULL, CODE(TOOL_OPTION_SALVAGE) },
-    { "sync", required_argument, NULL, CODE(TOOL_OPTION_SYNC) },
-    { "if-absent", no_argument, NULL, CODE(TOOL_OPTION_IF_ABSENT) },
-    { "print", no_argument, NULL, CODE(TOOL_OPTION_PRINT) },
-    { "prefix", required_argument, NULL, CODE(TOOL_OPTION_PREFIX) },
-    { "from", required_argument, NULL, CODE(TOOL_OPTION_FROM) },
-    { "to", required_argument, NULL, CODE(TOOL_OPTION_TO) },
-    { "limit", required_argument, NULL, CODE(TOOL_OPTION_LIMIT) },
-    { "keys-only", no_argument, NULL, CODE(TOOL_OPTION_KEYS_ONLY) },
-    { "null", no_argument, NULL, CODE(TOOL_OPTION_ZEROS) },
-    { "progress", no_argument, NULL, CODE(TOOL_OPTION_PROGRESS) },
-    { "no-merge", no_argument, NULL, CODE(TOOL_OPTION_NO_MERGE) },
-    { "dry-run", no_argument, NULL, CODE(TOOL_OPTION_DRY_RUN) },
-    { "explain", no_argument, NULL, CODE(TOOL_OPTION_EXPLAIN) },
-    { "all", no_argument, NULL, CODE(TOOL_OPTION_ALL) },
-    { "file", required_argument, NULL, CODE(TOOL_OPTION_FILE) },
-    { "rate", required_argument, NULL, CODE(TOOL_OPTION_RATE) },
-    { "dead-percent", required_argument, NULL, CODE(TOOL_OPTION_DEAD_PERCENT) },
-    { NULL, 0, NULL, 0 },
+enum {
+    KNOWN_COUNT = sizeof known_options / sizeof *known_options,
+    CODE_MIN = 256 /* what getopt calls the first of them, out of the way of letters */
 };
 
 /* One parse: the words as getopt wants them, and what came of them. */
@@ -145,7 +149,7 @@ static int take_sync(struct parse *parse)
 }
 
 /* Take option @option, whose value, if it has one, is in optarg. */
-static int take_option(struct parse *parse, unsigned option)
+static int take_option(struct parse *parse, tool_options option)
 {
     struct tool_request *request = parse->request;
 
@@ -195,7 +199,7 @@ static int refuse_option(const struct parse *parse, int code)
     if (code == ':') {
         tool_say(parse->tool, TOOL_LOG_ERROR, "%s wants a value behind it (see %s)", word,
                  help_hint(parse->tool));
-    } else if (optopt >= 256) {
+    } else if (optopt >= CODE_MIN) {
         tool_say(parse->tool, TOOL_LOG_ERROR, "%s takes no value (see %s)",
                  tool_name_of(bitcask_text(word)).text, help_hint(parse->tool));
     } else if (optopt != 0) {
@@ -212,13 +216,34 @@ static int refuse_option(const struct parse *parse, int code)
     return TOOL_USAGE;
 }
 
+/* The option that getopt calls @code. */
+static tool_options option_of(int code)
+{
+    switch (code) {
+    case '0':
+        return TOOL_OPTION_ZEROS;
+    case 'h':
+        return TOOL_OPTION_HELP;
+    case 'V':
+        return TOOL_OPTION_VERSION;
+    default:
+        return known_options[code - CODE_MIN].option;
+    }
+}
+
 /* Part the words into options and others. */
 static int scan(struct parse *parse)
 {
+    struct option long_options[KNOWN_COUNT + 1] = { 0 };
     int argc = (int)(parse->count + 1);
     struct bitcask_slice *others = parse->request->words;
     int code;
 
+    for (int i = 0; i < KNOWN_COUNT; i++) {
+        long_options[i].name = known_options[i].name;
+        long_options[i].has_arg = known_options[i].argument;
+        long_options[i].val = CODE_MIN + i;
+    }
     optind = 0; /* begin anew: the shell parses many lines */
     opterr = 0;
     /* With "-" at first nothing is moved and the environment changes nothing. */
@@ -231,13 +256,7 @@ static int scan(struct parse *parse)
         }
         if (code == '?' || code == ':')
             return refuse_option(parse, code);
-        if (code == '0')
-            code = CODE(TOOL_OPTION_ZEROS);
-        else if (code == 'h')
-            code = CODE(TOOL_OPTION_HELP);
-        else if (code == 'V')
-            code = CODE(TOOL_OPTION_VERSION);
-        bad = take_option(parse, (unsigned)code - 256);
+        bad = take_option(parse, option_of(code));
         if (bad)
             return bad;
     }
@@ -247,11 +266,11 @@ static int scan(struct parse *parse)
 }
 
 /* The name of the first of the options in @set. */
-static const char *option_name(unsigned set)
+static const char *option_name(tool_options set)
 {
-    for (size_t i = 0; long_options[i].name != NULL; i++)
-        if (set & (unsigned)(long_options[i].val - 256))
-            return long_options[i].name;
+    for (size_t i = 0; i < KNOWN_COUNT; i++)
+        if (set & known_options[i].option)
+            return known_options[i].name;
     return "";
 }
 
@@ -290,31 +309,22 @@ static int find_command(struct parse *parse)
     return TOOL_DONE;
 }
 
-/* What `merge` may be given only once, or not in every place. */
-static int check_merge(const struct tool *tool, struct tool_request *request)
+int tool_check_directory(const struct tool *tool, struct tool_request *request)
 {
     const char *directory = request->operand_count > 0 ? request->operands[0].data : NULL;
     const char *problem = NULL;
 
-    if (request->given & TOOL_OPTION_ALL && request->given & TOOL_OPTION_FILE)
-        problem = "--all and --file are two choices, take one";
-    else if (request->given & (TOOL_OPTION_ALL | TOOL_OPTION_FILE) &&
-             request->given & TOOL_OPTION_DEAD_PERCENT)
-        problem = "--dead-percent has nothing to say where --all or --file choose";
-    else if (tool->in_shell && request->given & TOOL_OPTION_DEAD_PERCENT)
-        problem = "--dead-percent is not for the shell, where the store is open";
-    else if (tool->in_shell && directory != NULL)
-        problem = "the shell merges the store that is open, no other";
-    else if (directory != NULL && request->directory != NULL)
+    if (directory == NULL)
+        return TOOL_DONE;
+    if (request->directory != NULL)
         problem = "the store is named twice, by DIR and by --dir";
-    else if (directory != NULL && *directory == 0)
+    else if (*directory == 0)
         problem = "DIR is a directory, and this is empty";
     if (problem != NULL) {
         tool_say(tool, TOOL_LOG_ERROR, "%s", problem);
         return TOOL_USAGE;
     }
-    if (directory != NULL)
-        request->directory = directory;
+    request->directory = directory;
     return TOOL_DONE;
 }
 
@@ -324,8 +334,8 @@ static int check(const struct parse *parse)
     const struct tool *tool = parse->tool;
     struct tool_request *request = parse->request;
     const struct tool_command *command = request->command;
-    unsigned general = tool->in_shell ? TOOL_OPTION_HELP : GENERAL_OPTIONS;
-    unsigned strange = request->given & ~(command->options | general);
+    tool_options general = tool->in_shell ? TOOL_OPTION_HELP : GENERAL_OPTIONS;
+    tool_options strange = request->given & ~(command->options | general);
 
     if (strange != 0) {
         tool_say(tool, TOOL_LOG_ERROR, "--%s does not go with %s%s (see %s%s%s)",
@@ -349,7 +359,7 @@ static int check(const struct parse *parse)
             return TOOL_USAGE;
         }
     }
-    return command->run == tool_command_merge ? check_merge(tool, request) : TOOL_DONE;
+    return command->check != NULL ? command->check(tool, request) : TOOL_DONE;
 }
 
 int tool_arguments_parse(const struct tool *tool, const struct bitcask_slice *words,

@@ -7,45 +7,45 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    READING = TOOL_OPTION_SALVAGE | TOOL_OPTION_JSON,
-    SELECTING = TOOL_OPTION_PREFIX | TOOL_OPTION_FROM | TOOL_OPTION_TO |
-                TOOL_OPTION_LIMIT | TOOL_OPTION_KEYS_ONLY | TOOL_OPTION_ZEROS,
-    WRITING = TOOL_OPTION_SYNC | TOOL_OPTION_NO_MERGE,
-    MERGING = TOOL_OPTION_DRY_RUN | TOOL_OPTION_EXPLAIN | TOOL_OPTION_ALL |
-              TOOL_OPTION_FILE | TOOL_OPTION_RATE | TOOL_OPTION_DEAD_PERCENT
-};
+#define READING (TOOL_OPTION_SALVAGE | TOOL_OPTION_JSON)
+#define SELECTING                                                                 \
+    (TOOL_OPTION_PREFIX | TOOL_OPTION_FROM | TOOL_OPTION_TO | TOOL_OPTION_LIMIT | \
+     TOOL_OPTION_KEYS_ONLY | TOOL_OPTION_ZEROS)
+#define WRITING (TOOL_OPTION_SYNC | TOOL_OPTION_NO_MERGE)
+#define MERGING                                                                       \
+    (TOOL_OPTION_DRY_RUN | TOOL_OPTION_EXPLAIN | TOOL_OPTION_ALL | TOOL_OPTION_FILE | \
+     TOOL_OPTION_RATE | TOOL_OPTION_DEAD_PERCENT)
 
 static const struct tool_command commands[] = {
     { "set", "KEY VALUE", "set KEY to VALUE; - reads it from standard input",
       tool_help_set, 2, 2, 1, TOOL_OPTION_IF_ABSENT | WRITING, TOOL_PLACE_BOTH,
-      tool_command_set },
+      tool_command_set, NULL },
     { "get", "KEY...", "print the values of keys, exactly as they are", tool_help_get, 1,
-      SIZE_MAX, SIZE_MAX, READING, TOOL_PLACE_BOTH, tool_command_get },
+      SIZE_MAX, SIZE_MAX, READING, TOOL_PLACE_BOTH, tool_command_get, NULL },
     { "list", "", "print keys and values, sorted, one pair a line", tool_help_list, 0, 0,
-      0, READING | SELECTING, TOOL_PLACE_BOTH, tool_command_list },
+      0, READING | SELECTING, TOOL_PLACE_BOTH, tool_command_list, NULL },
     { "delete", "KEY...", "remove keys", tool_help_delete, 1, SIZE_MAX, SIZE_MAX,
       TOOL_OPTION_PRINT | TOOL_OPTION_JSON | WRITING, TOOL_PLACE_BOTH,
-      tool_command_delete },
+      tool_command_delete, NULL },
     { "exists", "KEY", "tell by the exit status whether KEY is there", tool_help_exists,
-      1, 1, 1, READING, TOOL_PLACE_BOTH, tool_command_exists },
+      1, 1, 1, READING, TOOL_PLACE_BOTH, tool_command_exists, NULL },
     { "stat", "", "tell how many keys, bytes and files there are", tool_help_stat, 0, 0,
-      0, READING, TOOL_PLACE_BOTH, tool_command_stat },
+      0, READING, TOOL_PLACE_BOTH, tool_command_stat, NULL },
     { "load", "", "set the pairs on standard input, as list prints them", tool_help_load,
       0, 0, 0, TOOL_OPTION_ZEROS | WRITING | TOOL_OPTION_PROGRESS, TOOL_PLACE_LINE,
-      tool_command_load },
+      tool_command_load, NULL },
     { "merge", "[DIR]", "give the space back that overwritten and deleted pairs take",
       tool_help_merge, 0, 1, 0, MERGING | TOOL_OPTION_JSON | TOOL_OPTION_PROGRESS,
-      TOOL_PLACE_BOTH, tool_command_merge },
+      TOOL_PLACE_BOTH, tool_command_merge, tool_check_merge },
     { "shell", "", "do what the lines of standard input say", tool_help_shell, 0, 0, 0,
-      WRITING | TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_shell },
+      WRITING | TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_shell, NULL },
     { "sync", "", "make everything safe from power failure", "", 0, 0, 0, 0,
-      TOOL_PLACE_SHELL, tool_command_sync },
+      TOOL_PLACE_SHELL, tool_command_sync, NULL },
     { "help", "[COMMAND]", "explain all of it, or COMMAND", "", 0, 1, 0, 0,
-      TOOL_PLACE_BOTH, tool_command_help },
+      TOOL_PLACE_BOTH, tool_command_help, NULL },
     { "quit", "", "end, as the end of input does; exit does it too", "", 0, 0, 0, 0,
-      TOOL_PLACE_SHELL, NULL },
-    { "exit", "", "end, as quit does", "", 0, 0, 0, 0, TOOL_PLACE_SHELL, NULL },
+      TOOL_PLACE_SHELL, NULL, NULL },
+    { "exit", "", "end, as quit does", "", 0, 0, 0, 0, TOOL_PLACE_SHELL, NULL, NULL },
 };
 
 enum {

@@ -8,40 +8,41 @@
 
 #include "tool.h"
 
-/* Options, as bits of a set. */
-enum tool_option {
-    TOOL_OPTION_DIR = 1 << 0,
-    TOOL_OPTION_ENV_FILE = 1 << 1,
-    TOOL_OPTION_LOG = 1 << 2,
-    TOOL_OPTION_HELP = 1 << 3,
-    TOOL_OPTION_VERSION = 1 << 4,
-    TOOL_OPTION_JSON = 1 << 5,
-    TOOL_OPTION_SALVAGE = 1 << 6,
-    TOOL_OPTION_SYNC = 1 << 7,
-    TOOL_OPTION_IF_ABSENT = 1 << 8,
-    TOOL_OPTION_PRINT = 1 << 9,
-    TOOL_OPTION_PREFIX = 1 << 10,
-    TOOL_OPTION_FROM = 1 << 11,
-    TOOL_OPTION_TO = 1 << 12,
-    TOOL_OPTION_LIMIT = 1 << 13,
-    TOOL_OPTION_KEYS_ONLY = 1 << 14,
-    TOOL_OPTION_ZEROS = 1 << 15,
-    TOOL_OPTION_PROGRESS = 1 << 16,
-    TOOL_OPTION_NO_MERGE = 1 << 17,
-    TOOL_OPTION_DRY_RUN = 1 << 18,
-    TOOL_OPTION_EXPLAIN = 1 << 19,
-    TOOL_OPTION_ALL = 1 << 20,
-    TOOL_OPTION_FILE = 1 << 21,
-    TOOL_OPTION_RATE = 1 << 22,
-    TOOL_OPTION_DEAD_PERCENT = 1 << 23
-};
+/* A set of options, which has more bits than a C11 enum may. */
+typedef uint64_t tool_options;
+
+#define TOOL_OPTION(bit) ((tool_options)1 << (bit))
+#define TOOL_OPTION_DIR TOOL_OPTION(0)
+#define TOOL_OPTION_ENV_FILE TOOL_OPTION(1)
+#define TOOL_OPTION_LOG TOOL_OPTION(2)
+#define TOOL_OPTION_HELP TOOL_OPTION(3)
+#define TOOL_OPTION_VERSION TOOL_OPTION(4)
+#define TOOL_OPTION_JSON TOOL_OPTION(5)
+#define TOOL_OPTION_SALVAGE TOOL_OPTION(6)
+#define TOOL_OPTION_SYNC TOOL_OPTION(7)
+#define TOOL_OPTION_IF_ABSENT TOOL_OPTION(8)
+#define TOOL_OPTION_PRINT TOOL_OPTION(9)
+#define TOOL_OPTION_PREFIX TOOL_OPTION(10)
+#define TOOL_OPTION_FROM TOOL_OPTION(11)
+#define TOOL_OPTION_TO TOOL_OPTION(12)
+#define TOOL_OPTION_LIMIT TOOL_OPTION(13)
+#define TOOL_OPTION_KEYS_ONLY TOOL_OPTION(14)
+#define TOOL_OPTION_ZEROS TOOL_OPTION(15)
+#define TOOL_OPTION_PROGRESS TOOL_OPTION(16)
+#define TOOL_OPTION_NO_MERGE TOOL_OPTION(17)
+#define TOOL_OPTION_DRY_RUN TOOL_OPTION(18)
+#define TOOL_OPTION_EXPLAIN TOOL_OPTION(19)
+#define TOOL_OPTION_ALL TOOL_OPTION(20)
+#define TOOL_OPTION_FILE TOOL_OPTION(21)
+#define TOOL_OPTION_RATE TOOL_OPTION(22)
+#define TOOL_OPTION_DEAD_PERCENT TOOL_OPTION(23)
 
 /* What is asked for, by a command line or by a line of the shell. */
 struct tool_request {
     const struct tool_command *command;   /* NULL when none was named */
     const struct bitcask_slice *operands; /* the words behind the command's */
     size_t operand_count;
-    unsigned given; /* the options that are there, switches among them */
+    tool_options given; /* that are there, switches among them */
 
     const char *directory;
     const char *env_file;
@@ -60,6 +61,12 @@ struct tool_request {
 /* Do what @request asks. Gives an exit status; what went wrong has been said. */
 typedef int tool_command_run(struct tool *tool, const struct tool_request *request);
 
+/*
+ * Whether options and operands that suit the command suit each other, and where they
+ * are. Like tool_command_run, but before anything is done.
+ */
+typedef int tool_command_check(const struct tool *tool, struct tool_request *request);
+
 /* Where a command can be used. */
 enum tool_place {
     TOOL_PLACE_LINE = 1, /* on the command line */
@@ -73,11 +80,12 @@ struct tool_command {
     const char *brief; /* what it does, in half a line */
     const char *help;  /* all the rest */
     size_t operands_min;
-    size_t operands_max; /* SIZE_MAX: any number */
-    size_t key_count;    /* so many operands, from the first, are keys */
-    unsigned options;    /* that go with it, besides the general ones */
+    size_t operands_max;  /* SIZE_MAX: any number */
+    size_t key_count;     /* so many operands, from the first, are keys */
+    tool_options options; /* that go with it, besides the general ones */
     enum tool_place place;
     tool_command_run *run;
+    tool_command_check *check; /* may be NULL */
 };
 
 /* The command called @name; NULL if there is none. */
@@ -119,5 +127,12 @@ tool_command_run tool_command_merge;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */
 tool_command_run tool_command_help;
+
+/*
+ * For commands of which the first operand, if there is one, is the directory of the
+ * store, as --dir says it too.
+ */
+tool_command_check tool_check_directory;
+tool_command_check tool_check_merge;
 
 #endif

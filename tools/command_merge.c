@@ -14,6 +14,27 @@ enum {
     MERGE_IF_DUE_MS = 1000
 };
 
+/* What `merge` may be given only once, or not in every place. */
+int tool_check_merge(const struct tool *tool, struct tool_request *request)
+{
+    const char *problem = NULL;
+
+    if (request->given & TOOL_OPTION_ALL && request->given & TOOL_OPTION_FILE)
+        problem = "--all and --file are two choices, take one";
+    else if (request->given & (TOOL_OPTION_ALL | TOOL_OPTION_FILE) &&
+             request->given & TOOL_OPTION_DEAD_PERCENT)
+        problem = "--dead-percent has nothing to say where --all or --file choose";
+    else if (tool->in_shell && request->given & TOOL_OPTION_DEAD_PERCENT)
+        problem = "--dead-percent is not for the shell, where the store is open";
+    else if (tool->in_shell && request->operand_count > 0)
+        problem = "the shell merges the store that is open, no other";
+    if (problem != NULL) {
+        tool_say(tool, TOOL_LOG_ERROR, "%s", problem);
+        return TOOL_USAGE;
+    }
+    return tool_check_directory(tool, request);
+}
+
 /* What the callbacks need. */
 struct run {
     struct tool *tool;

@@ -14,9 +14,9 @@
 
 struct shell {
     struct tool_lines lines;
-    bool typed;     /* standard input is a terminal */
-    bool over;      /* quit, or nobody reads our answers */
-    unsigned given; /* options that go for every line */
+    bool typed;         /* standard input is a terminal */
+    bool over;          /* quit, or nobody reads our answers */
+    tool_options given; /* options that go for every line */
 
     struct bitcask_slice *words; /* of the line */
     size_t word_count;
