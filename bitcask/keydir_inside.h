@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the keydir, for keydir_table.c, keydir_load.c and keydir_merge.c: what a shard
- * is made of. The only includer of uthash.h.
+ * is made of. Nobody else includes uthash.h but sequence_set.c.
  */
 #ifndef BITCASK_KEYDIR_INSIDE_H
 #define BITCASK_KEYDIR_INSIDE_H

@@ -14,7 +14,7 @@ floors='
 bitcask/bitcask
 bitcask/inspect
 bitcask/bytes bitcask/io bitcask/slab bitcask/status
-bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer
+bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer bitcask/sequence_set
 bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
@@ -47,13 +47,13 @@ sys/random.h bitcask/io_posix.c
 sys/stat.h bitcask/io_posix.c
 sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
-pthread.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
+pthread.h bitcask/sequence_set.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
 pthread.h bitcask/commit.h bitcask/commit.c
 pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h
 signal.h bitcask/background.c
 signal.h bitcask/load.c bitcask/merge_finish.c bitcask/merge_writer.c
 libdeflate.h bitcask/format.c
-uthash.h bitcask/keydir_inside.h
+uthash.h bitcask/keydir_inside.h bitcask/sequence_set.c
 xxhash.h bitcask/keydir_table.c
 '
 
