@@ -42,8 +42,7 @@ struct bitcask_merges {
 struct bitcask {
     struct bitcask_io *io;
     bitcask_file directory;
-    bitcask_file lock;              /* BITCASK_NO_FILE if read-only */
-    bool locked;                    /* and it is ours */
+    bitcask_file lock;              /* held; BITCASK_NO_FILE if read-only */
     bool created;                   /* the directory was made by this open */
     struct bitcask_options options; /* with the defaults filled in */
     unsigned long fork_count;       /* of the process that opened it */

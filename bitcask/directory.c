@@ -43,13 +43,13 @@ void bitcask_listing_release(struct bitcask_listing *listing)
     bitcask_buffer_release(&listing->hint_ids);
 }
 
-enum bitcask_status bitcask_directory_list(struct bitcask *cask,
+enum bitcask_status bitcask_directory_list(struct bitcask_io *io, bitcask_file directory,
                                            struct bitcask_listing *listing)
 {
     enum bitcask_status status;
 
     memset(listing, 0, sizeof *listing);
-    status = cask->io->directory_list(cask->io, cask->directory, list_name, listing);
+    status = io->directory_list(io, directory, list_name, listing);
     if (status != BITCASK_OK)
         bitcask_fail_errno(status, "list the directory");
     return status;
@@ -187,12 +187,12 @@ enum bitcask_status bitcask_directory_open(struct bitcask *cask, const char *pat
 }
 
 /* The holder's process id, if it wrote one: for people, nothing depends on it. */
-static enum bitcask_status report_holder(struct bitcask *cask)
+static enum bitcask_status report_holder(struct bitcask_io *io, bitcask_file file)
 {
     char pid[24] = "";
     size_t size = 0;
 
-    if (cask->io->read(cask->io, cask->lock, 0, pid, sizeof pid - 1, &size) != BITCASK_OK)
+    if (io->read(io, file, 0, pid, sizeof pid - 1, &size) != BITCASK_OK)
         size = 0;
     pid[size] = '\0';
     pid[strspn(pid, "0123456789")] = '\0';
@@ -206,30 +206,42 @@ static enum bitcask_status report_holder(struct bitcask *cask)
                         pid);
 }
 
-enum bitcask_status bitcask_directory_lock(struct bitcask *cask)
+enum bitcask_status bitcask_directory_lock(struct bitcask_io *io, bitcask_file directory,
+                                           bitcask_file *lock)
 {
-    struct bitcask_io *io = cask->io;
+    bitcask_file file = BITCASK_NO_FILE;
     struct bitcask_slice part;
     char pid[24];
     enum bitcask_status status;
 
-    status =
-        io->open(io, cask->directory, BITCASK_LOCK_NAME, BITCASK_IO_LOCK, &cask->lock);
+    status = io->open(io, directory, BITCASK_LOCK_NAME, BITCASK_IO_LOCK, &file);
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "open " BITCASK_LOCK_NAME);
-    status = io->lock(io, cask->lock);
+    status = io->lock(io, file);
     if (status == BITCASK_LOCKED)
-        return report_holder(cask);
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "lock " BITCASK_LOCK_NAME);
-    cask->locked = true;
+        report_holder(io, file);
+    else if (status != BITCASK_OK)
+        bitcask_fail_errno(status, "lock " BITCASK_LOCK_NAME);
+    if (status != BITCASK_OK) {
+        io->close(io, file);
+        return status;
+    }
 
     /* The lock is held; a pid that cannot be written, on a full disk, is no failure. */
     (void)snprintf(pid, sizeof pid, "%" PRIu64 "\n", io->process_id(io));
     part = bitcask_text(pid);
-    if (io->truncate(io, cask->lock, 0) == BITCASK_OK)
-        (void)io->write(io, cask->lock, 0, &part, 1);
+    if (io->truncate(io, file, 0) == BITCASK_OK)
+        (void)io->write(io, file, 0, &part, 1);
+    *lock = file;
     return BITCASK_OK;
+}
+
+void bitcask_directory_unlock(struct bitcask_io *io, bitcask_file lock)
+{
+    if (lock == BITCASK_NO_FILE)
+        return;
+    io->unlock(io, lock);
+    io->close(io, lock);
 }
 
 enum bitcask_status bitcask_directory_clear(struct bitcask *cask,

@@ -21,7 +21,7 @@ struct bitcask_listing {
 enum bitcask_status bitcask_directory_open(struct bitcask *cask, const char *path);
 
 /* What is there now. Release it also after a failure. */
-enum bitcask_status bitcask_directory_list(struct bitcask *cask,
+enum bitcask_status bitcask_directory_list(struct bitcask_io *io, bitcask_file directory,
                                            struct bitcask_listing *listing);
 void bitcask_listing_release(struct bitcask_listing *listing);
 
@@ -55,7 +55,12 @@ enum bitcask_status bitcask_listing_salvage(struct bitcask *cask,
                                             struct bitcask_listing *listing,
                                             struct bitcask_manifest *manifest);
 
-/* Take the lock into cask->lock. BITCASK_LOCKED: somebody has it, named if possible. */
-enum bitcask_status bitcask_directory_lock(struct bitcask *cask);
+/*
+ * Take the lock, against whoever else would change the cask. BITCASK_LOCKED: somebody has
+ * it, named if possible. On success *lock goes to unlock, which takes BITCASK_NO_FILE.
+ */
+enum bitcask_status bitcask_directory_lock(struct bitcask_io *io, bitcask_file directory,
+                                           bitcask_file *lock);
+void bitcask_directory_unlock(struct bitcask_io *io, bitcask_file lock);
 
 #endif

@@ -231,7 +231,7 @@ static enum bitcask_status load_read_only(struct bitcask *cask,
         bool mended;
         enum bitcask_status status;
 
-        status = bitcask_directory_list(cask, &listing);
+        status = bitcask_directory_list(cask->io, cask->directory, &listing);
         if (status == BITCASK_OK && !listing.manifest)
             status = bitcask_directory_check_unused(cask, &listing);
         if (status == BITCASK_OK)
@@ -374,16 +374,16 @@ static enum bitcask_status open_for_writing(struct bitcask *cask)
     enum bitcask_status status;
 
     /* Look before touching anything, and again when nobody else can. */
-    status = bitcask_directory_list(cask, &listing);
+    status = bitcask_directory_list(cask->io, cask->directory, &listing);
     if (status == BITCASK_OK && !listing.manifest)
         status = bitcask_directory_check_unused(cask, &listing);
     bitcask_listing_release(&listing);
     if (status == BITCASK_OK)
-        status = bitcask_directory_lock(cask);
+        status = bitcask_directory_lock(cask->io, cask->directory, &cask->lock);
     if (status != BITCASK_OK)
         return status;
 
-    status = bitcask_directory_list(cask, &listing);
+    status = bitcask_directory_list(cask->io, cask->directory, &listing);
     if (status == BITCASK_OK && !listing.manifest) {
         status = bitcask_directory_check_unused(cask, &listing);
         if (status == BITCASK_OK)
@@ -405,15 +405,12 @@ static void stop_merges(struct bitcask *cask)
 /* Give back everything but what is on disk. */
 static void release(struct bitcask *cask)
 {
-    if (cask->locked)
-        cask->io->unlock(cask->io, cask->lock);
+    bitcask_directory_unlock(cask->io, cask->lock);
     bitcask_background_release(&cask->background);
     bitcask_merges_release(&cask->merges);
     bitcask_commit_release(&cask->commit);
     bitcask_keydir_close(cask->keydir);
     bitcask_segments_release(&cask->segments);
-    if (cask->lock != BITCASK_NO_FILE)
-        cask->io->close(cask->io, cask->lock);
     if (cask->directory != BITCASK_NO_FILE)
         cask->io->close(cask->io, cask->directory);
     free(cask);
