@@ -208,6 +208,22 @@ bool bitcask_record_expired(const struct bitcask_record *record, uint64_t now_ms
     return (record->flags & BITCASK_RECORD_EXPIRES) != 0 && now_ms >= record->expiry_ms;
 }
 
+struct bitcask_hint_entry bitcask_hint_entry_of(const struct bitcask_record *record,
+                                                uint64_t offset, struct bitcask_slice key)
+{
+    struct bitcask_hint_entry entry = {
+        .kind = record->kind,
+        .flags = record->flags,
+        .value_size = record->value_size,
+        .offset = offset,
+        .sequence = record->sequence,
+        .expiry_ms = record->expiry_ms,
+        .key = key,
+    };
+
+    return entry;
+}
+
 size_t bitcask_hint_entry_size(const struct bitcask_hint_entry *entry)
 {
     size_t expiry_size = (entry->flags & BITCASK_RECORD_EXPIRES) != 0 ? 8 : 0;

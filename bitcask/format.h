@@ -175,6 +175,11 @@ struct bitcask_hint_entry {
     struct bitcask_slice key;
 };
 
+/* The entry of the put or tombstone @record, of @key, at @offset. Borrows the key. */
+struct bitcask_hint_entry bitcask_hint_entry_of(const struct bitcask_record *record,
+                                                uint64_t offset,
+                                                struct bitcask_slice key);
+
 /* Bytes of the entry in the file. */
 size_t bitcask_hint_entry_size(const struct bitcask_hint_entry *entry);
 

@@ -206,15 +206,8 @@ static void note_record(struct bitcask_merge_copier *copier,
 {
     struct output_numbers *numbers = &copier->numbers;
     uint64_t size = bitcask_record_size(record);
-    struct bitcask_hint_entry entry = {
-        .kind = record->kind,
-        .flags = record->flags,
-        .value_size = record->value_size,
-        .offset = copier->file_size + copier->out_size,
-        .sequence = record->sequence,
-        .expiry_ms = record->expiry_ms,
-        .key = key,
-    };
+    struct bitcask_hint_entry entry =
+        bitcask_hint_entry_of(record, copier->file_size + copier->out_size, key);
 
     numbers->record_count++;
     if (record->kind == BITCASK_RECORD_PUT) {

@@ -396,15 +396,8 @@ static enum bitcask_status collect_entries(struct bitcask_walk *walk,
     enum bitcask_status status;
 
     while ((status = bitcask_walk_next(walk, &record)) == BITCASK_OK) {
-        struct bitcask_hint_entry entry = {
-            .kind = record.header.kind,
-            .flags = record.header.flags,
-            .value_size = record.header.value_size,
-            .offset = record.offset,
-            .sequence = record.header.sequence,
-            .expiry_ms = record.header.expiry_ms,
-            .key = record.key,
-        };
+        struct bitcask_hint_entry entry =
+            bitcask_hint_entry_of(&record.header, record.offset, record.key);
 
         status = bitcask_hint_writer_add(writer, &entry);
         if (status != BITCASK_OK)
