@@ -31,6 +31,9 @@
  *               cask yet
  *     retired   its file, if it is still there, is no part of the cask any more: a merge
  *               has replaced it. Who writes the cask removes files of both kinds
+ *     quarantined  its file is no part of the cask any more: repair has taken from it
+ *               what is whole, and is about to move it out of the way. Nobody else
+ *               touches it
  *     check     CRC-32 of every byte before this line
  *
  * Segments stand in order of id. Knows no data file and no hint.
@@ -46,13 +49,15 @@ enum bitcask_manifest_state {
     BITCASK_MANIFEST_OPEN,
     BITCASK_MANIFEST_PREPARED,
     BITCASK_MANIFEST_DRAFT,
-    BITCASK_MANIFEST_RETIRED
+    BITCASK_MANIFEST_RETIRED,
+    BITCASK_MANIFEST_QUARANTINED
 };
 
 /* A segment that is listed, but its file, if there is one, is no part of the cask. */
 static inline bool bitcask_manifest_is_outside(enum bitcask_manifest_state state)
 {
-    return state == BITCASK_MANIFEST_DRAFT || state == BITCASK_MANIFEST_RETIRED;
+    return state == BITCASK_MANIFEST_DRAFT || state == BITCASK_MANIFEST_RETIRED ||
+           state == BITCASK_MANIFEST_QUARANTINED;
 }
 
 struct bitcask_manifest_segment {
@@ -99,6 +104,10 @@ enum bitcask_status bitcask_manifest_format(const struct bitcask_manifest *manif
  */
 enum bitcask_status bitcask_manifest_parse(struct bitcask_manifest *manifest,
                                            struct bitcask_slice text);
+
+/* The check that @text ends with, and what it should be. False: it does not end so. */
+bool bitcask_manifest_checks(struct bitcask_slice text, uint32_t *stored_check,
+                             uint32_t *computed_check);
 
 /* The same from the file in @directory; BITCASK_NOT_FOUND: there is none. */
 enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,

@@ -286,6 +286,13 @@ static bool is_in_use(struct bitcask_commit *commit, uint64_t id)
     return false;
 }
 
+/* Whether the file of @line may not be removed, or not now. */
+static bool is_to_stay(struct bitcask_commit *commit,
+                       const struct bitcask_manifest_segment *line)
+{
+    return line->state == BITCASK_MANIFEST_QUARANTINED || is_in_use(commit, line->id);
+}
+
 /* The id of a file outside the cask, from *@index on; 0: there is none. */
 static uint64_t outside_id(struct bitcask_commit *commit, size_t *index)
 {
@@ -293,7 +300,7 @@ static uint64_t outside_id(struct bitcask_commit *commit, size_t *index)
 
     (void)pthread_mutex_lock(&commit->lock);
     while (*index < commit->outside_count &&
-           is_in_use(commit, commit->outside[*index].id))
+           is_to_stay(commit, &commit->outside[*index]))
         (*index)++;
     if (*index < commit->outside_count)
         id = commit->outside[*index].id;

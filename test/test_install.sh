@@ -9,7 +9,7 @@ source_root=$1
 command -v meson >/dev/null || skip 'meson is not installed'
 command -v pkg-config >/dev/null || skip 'pkg-config is not installed'
 
-header=$source_root/bitcask/bitcask.h
+header=$source_root/bitcask/inspect.h # which includes the other
 version=$(sed -n "s/^ *version: '\(.*\)',/\1/p" "$source_root/meson.build" | head -n 1)
 soname=libbitcask.so.${version%%.*}
 
@@ -50,7 +50,7 @@ EOF
 
 # The functions that the header declares, without its comments and macros.
 declared() {
-    $CC -E -P -x c "$header" | tr '\n' ' ' | tr ';' '\n' |
+    $CC -E -P -x c -I "$source_root" "$header" | tr '\n' ' ' | tr ';' '\n' |
         sed -n 's/.*visibility("default"))) *\([^(]*\)(.*/\1/p' | sed 's/.*[ *]//' |
         sort >"$work/declared"
     grep -q '^bitcask_open$' "$work/declared"
@@ -95,7 +95,8 @@ destdir() {
 }
 
 check 'installs, shared' install shared
-for file in include/bitcask/bitcask.h lib/libbitcask.so "lib/libbitcask.so.$version" \
+for file in include/bitcask/bitcask.h include/bitcask/inspect.h \
+    lib/libbitcask.so "lib/libbitcask.so.$version" \
     lib/pkgconfig/bitcask.pc bin/bitcask bin/bitcask-merge; do
     check "there is $file" test -f "$work/shared/$file"
 done
@@ -104,8 +105,8 @@ check "$soname is a link to libbitcask.so.$version" \
     links_to "$soname" "libbitcask.so.$version"
 check "the soname is $soname" soname_is "$soname"
 check 'goes below DESTDIR when told so' destdir
-check 'only one header is installed' \
-    test "$(find "$work/shared/include" -type f | wc -l)" -eq 1
+check 'only two headers are installed' \
+    test "$(find "$work/shared/include" -type f | wc -l)" -eq 2
 
 check 'the header declares functions' declared
 check 'the shared library exports what the header declares, no more and no less' \

@@ -228,6 +228,7 @@ static void drafts_and_retired_files_are_outside_of_the_cask(void **state)
     (void)state;
     assert_true(bitcask_manifest_is_outside(BITCASK_MANIFEST_DRAFT));
     assert_true(bitcask_manifest_is_outside(BITCASK_MANIFEST_RETIRED));
+    assert_true(bitcask_manifest_is_outside(BITCASK_MANIFEST_QUARANTINED));
     assert_false(bitcask_manifest_is_outside(BITCASK_MANIFEST_SEALED));
     assert_false(bitcask_manifest_is_outside(BITCASK_MANIFEST_OPEN));
     assert_false(bitcask_manifest_is_outside(BITCASK_MANIFEST_PREPARED));
@@ -254,6 +255,21 @@ static void the_tag_is_found_in_any_line(void **state)
         assert_int_equal(bitcask_manifest_tag(&manifest), 0x01234567);
         bitcask_manifest_release(&manifest);
     }
+}
+
+/* What waits to be moved away may be of another cask. */
+static void the_tag_is_not_that_of_a_quarantined_file(void **state)
+{
+    static const struct bitcask_manifest_segment lines[] = {
+        { .state = BITCASK_MANIFEST_PREPARED, .id = 1, .salt = 0x0123456789abcdef },
+        { .state = BITCASK_MANIFEST_QUARANTINED, .id = 2, .salt = 0x89abcdef01234567 },
+    };
+    struct bitcask_manifest manifest;
+
+    (void)state;
+    init_with(&manifest, 3, lines, LENGTH_OF(lines));
+    assert_int_equal(bitcask_manifest_tag(&manifest), 0x01234567);
+    bitcask_manifest_release(&manifest);
 }
 
 static void extremes_and_many_segments_make_the_round_trip(void **state)
@@ -296,9 +312,6 @@ static void expect_flips_noticed(const char *whole, size_t size)
         memcpy(text, whole, size);
         text[bit / 8] = (char)(text[bit / 8] ^ (char)(1u << bit % 8));
         status = parse_copy(text, size);
-        /* A 1 that became a 3 cannot be told from a newer version. */
-        if (bit / 8 == strlen("bitcask manifest ") && status == BITCASK_UNSUPPORTED)
-            continue;
         assert_status(status, BITCASK_CORRUPT);
         assert_detail("MANIFEST, line ");
     }
@@ -404,6 +417,9 @@ static void texts_with_a_right_check_are_still_looked_at(void **state)
         { "draft, with a size", HEAD "draft 1 salt 0123456789abcdef size 64\n",
           BITCASK_CORRUPT },
         { "retired", HEAD "retired 1 salt 0123456789abcdef\n", BITCASK_OK },
+        { "quarantined", HEAD "quarantined 1 salt 0123456789abcdef\n", BITCASK_OK },
+        { "quarantined, with a size",
+          HEAD "quarantined 1 salt 0123456789abcdef size 64\n", BITCASK_CORRUPT },
         { "retired, with a size", HEAD "retired 1 salt 0123456789abcdef size 64\n",
           BITCASK_CORRUPT },
         { "retired out of order", HEAD SEALED("3") "retired 2 salt 0123456789abcdef\n",
@@ -520,6 +536,7 @@ int main(void)
         cmocka_unit_test(the_text_is_read_back),
         cmocka_unit_test(what_merges_say_is_this_byte_for_byte_and_read_back),
         cmocka_unit_test(drafts_and_retired_files_are_outside_of_the_cask),
+        cmocka_unit_test(the_tag_is_not_that_of_a_quarantined_file),
         cmocka_unit_test(the_tag_is_found_in_any_line),
         cmocka_unit_test(extremes_and_many_segments_make_the_round_trip),
         cmocka_unit_test(no_flipped_bit_goes_unnoticed),
