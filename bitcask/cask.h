@@ -102,10 +102,13 @@ enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **ou
                                       const char *directory,
                                       const struct bitcask_options *options);
 
+/* With how many threads to read whole casks, when nobody says it. */
+unsigned bitcask_load_threads(void);
+
 /*
  * LOADING, load.c. Each thread that loads reads all files, and takes the keys of its
- * own shards from them: reading a hint twice costs less than locks would. Zeroed is
- * released.
+ * own shards from them: reading a hint twice costs less than locks would. Where the cask
+ * has no keydir, records are only looked at and counted. Zeroed is released.
  */
 struct bitcask_loader {
     struct bitcask *cask;

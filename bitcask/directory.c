@@ -275,6 +275,24 @@ static int compare_ids(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+static void sort_ids(struct bitcask_buffer *ids)
+{
+    if (ids->size > 0)
+        qsort(ids->data, ids->size / sizeof(uint64_t), sizeof(uint64_t), compare_ids);
+}
+
+void bitcask_listing_sort(struct bitcask_listing *listing)
+{
+    sort_ids(&listing->data_ids);
+    sort_ids(&listing->hint_ids);
+}
+
+bool bitcask_listing_has(const struct bitcask_buffer *ids, uint64_t id)
+{
+    return ids->size > 0 && bsearch(&id, ids->data, ids->size / sizeof(uint64_t),
+                                    sizeof(uint64_t), compare_ids) != NULL;
+}
+
 /* Read the header of data file @id. BITCASK_CORRUPT: there is none to go by. */
 static enum bitcask_status read_header(struct bitcask *cask, uint64_t id,
                                        struct bitcask_file_header *header)
@@ -309,8 +327,7 @@ enum bitcask_status bitcask_listing_salvage(struct bitcask *cask,
     atomic_fetch_add(&cask->damage_count, 1);
     bitcask_manifest_release(manifest);
     bitcask_manifest_init(manifest);
-    if (count > 1)
-        qsort(ids, count, sizeof *ids, compare_ids);
+    sort_ids(&listing->data_ids);
     for (size_t i = 0; i < count; i++) {
         struct bitcask_manifest_segment segment = { .state = BITCASK_MANIFEST_PREPARED,
                                                     .id = ids[i] };

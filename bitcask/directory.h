@@ -25,6 +25,10 @@ enum bitcask_status bitcask_directory_list(struct bitcask_io *io, bitcask_file d
                                            struct bitcask_listing *listing);
 void bitcask_listing_release(struct bitcask_listing *listing);
 
+/* Put the ids in order; then it can be asked whether @ids, one of the two, has @id. */
+void bitcask_listing_sort(struct bitcask_listing *listing);
+bool bitcask_listing_has(const struct bitcask_buffer *ids, uint64_t id);
+
 /*
  * A directory without a MANIFEST is a new cask if nothing of ours in it ever held a
  * record: a creation that was interrupted leaves no more than that.

@@ -99,7 +99,6 @@ enum bitcask_status bitcask_load_record(struct bitcask_loader *loader,
 {
     struct bitcask_load_item item = {
         .key = key,
-        .hash = bitcask_keydir_hash(loader->cask->keydir, key),
         .place = {
             .sequence = record->sequence,
             .offset = offset,
@@ -112,6 +111,9 @@ enum bitcask_status bitcask_load_record(struct bitcask_loader *loader,
 
     if (loader->part == 0)
         bitcask_segment_count_record(segment, record, record->sequence);
+    if (loader->cask->keydir == NULL)
+        return BITCASK_OK;
+    item.hash = bitcask_keydir_hash(loader->cask->keydir, key);
     return is_mine(loader, item.hash) ? load_items(loader, segment, &item, 1)
                                       : BITCASK_OK;
 }
@@ -131,6 +133,8 @@ static enum bitcask_status load_some(struct bitcask_loader *loader,
     size_t count = 0;
     enum bitcask_status status = BITCASK_OK;
 
+    if (loader->cask->keydir == NULL)
+        return BITCASK_OK;
     for (size_t i = 0; i < entry_count && status == BITCASK_OK; i++) {
         const struct bitcask_hint_entry *entry = &entries[i];
         struct bitcask_load_item *item = &items[count];

@@ -359,20 +359,17 @@ enum bitcask_status bitcask_manifest_parse(struct bitcask_manifest *manifest,
     return status;
 }
 
-enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
-                                          struct bitcask_io *io, bitcask_file directory)
+enum bitcask_status bitcask_manifest_text(struct bitcask_io *io, bitcask_file directory,
+                                          struct bitcask_buffer *text)
 {
-    struct bitcask_buffer text = { 0 };
-    struct bitcask_slice slice;
     bitcask_file file = BITCASK_NO_FILE;
     uint64_t size;
     enum bitcask_status status;
 
+    text->size = 0;
     status = io->open(io, directory, BITCASK_MANIFEST_NAME, BITCASK_IO_READ, &file);
-    if (status != BITCASK_OK) {
-        bitcask_fail_errno(status, "open " BITCASK_MANIFEST_NAME);
-        goto out;
-    }
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "open " BITCASK_MANIFEST_NAME);
     status = io->size(io, file, &size);
     if (status != BITCASK_OK) {
         bitcask_fail_errno(status, "size of " BITCASK_MANIFEST_NAME);
@@ -384,23 +381,30 @@ enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
             BITCASK_MANIFEST_NAME " has %" PRIu64 " bytes, which is not possible", size);
         goto out;
     }
-    status = bitcask_buffer_reserve(&text, (size_t)size);
+    status = bitcask_buffer_reserve(text, (size_t)size);
     if (status != BITCASK_OK)
         goto out;
-    status = io->read(io, file, 0, text.data, (size_t)size, &text.size);
-    if (status != BITCASK_OK) {
+    status = io->read(io, file, 0, text->data, (size_t)size, &text->size);
+    if (status != BITCASK_OK)
         bitcask_fail_errno(status, "read " BITCASK_MANIFEST_NAME);
-        goto out;
-    }
-
-    slice.data = text.data;
-    slice.size = text.size;
-    status = bitcask_manifest_parse(manifest, slice);
 
 out:
+    io->close(io, file);
+    return status;
+}
+
+enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
+                                          struct bitcask_io *io, bitcask_file directory)
+{
+    struct bitcask_buffer text = { 0 };
+    enum bitcask_status status = bitcask_manifest_text(io, directory, &text);
+
+    if (status == BITCASK_OK) {
+        struct bitcask_slice slice = { text.data, text.size };
+
+        status = bitcask_manifest_parse(manifest, slice);
+    }
     bitcask_buffer_release(&text);
-    if (file != BITCASK_NO_FILE)
-        io->close(io, file);
     return status;
 }
 

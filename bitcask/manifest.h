@@ -113,6 +113,10 @@ bool bitcask_manifest_checks(struct bitcask_slice text, uint32_t *stored_check,
 enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
                                           struct bitcask_io *io, bitcask_file directory);
 
+/* Only its text, into @text, of which the content is replaced. */
+enum bitcask_status bitcask_manifest_text(struct bitcask_io *io, bitcask_file directory,
+                                          struct bitcask_buffer *text);
+
 /*
  * Replace the file: temporary name, sync, rename, directory sync. After a failure
  * with *switched false the old file stands. With *switched true the new one has its

@@ -38,16 +38,14 @@ static_assert(FILE_SIZE_MAX + ((uint64_t)4 << 30) < (uint64_t)1
 /* At close, what is not covered by a hint is scanned at the next open: up to this. */
 #define UNHINTED_SIZE_MAX ((uint64_t)1 << 20)
 
-static size_t default_threads(const struct bitcask_options *options)
+unsigned bitcask_load_threads(void)
 {
-    long processors;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-    if (options->no_background)
-        return 1;
-    processors = sysconf(_SC_NPROCESSORS_ONLN);
     if (processors < 1)
         return 1;
-    return processors < LOAD_THREADS_DEFAULT ? (size_t)processors : LOAD_THREADS_DEFAULT;
+    return processors < LOAD_THREADS_DEFAULT ? (unsigned)processors
+                                             : LOAD_THREADS_DEFAULT;
 }
 
 static bool reserved_is_zero(const struct bitcask_options *options)
@@ -105,7 +103,7 @@ static enum bitcask_status take_options(struct bitcask_options *options,
     if (options->merge_rate == 0)
         options->merge_rate = MERGE_RATE_DEFAULT;
     if (options->threads == 0)
-        options->threads = (uint32_t)default_threads(options);
+        options->threads = options->no_background ? 1 : bitcask_load_threads();
     return BITCASK_OK;
 }
 

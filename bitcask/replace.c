@@ -299,8 +299,7 @@ static uint64_t outside_id(struct bitcask_commit *commit, size_t *index)
     uint64_t id = 0;
 
     (void)pthread_mutex_lock(&commit->lock);
-    while (*index < commit->outside_count &&
-           is_to_stay(commit, &commit->outside[*index]))
+    while (*index < commit->outside_count && is_to_stay(commit, &commit->outside[*index]))
         (*index)++;
     if (*index < commit->outside_count)
         id = commit->outside[*index].id;

@@ -30,6 +30,10 @@ bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
 bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
 bitcask/merge_step bitcask/merge_turn
 bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
+bitcask/survey bitcask/judge bitcask/finding
+bitcask/fate
+bitcask/verify
+bitcask/verify_files
 '
 
 # Headers that any file may include; every other one only where it is listed below.
@@ -48,13 +52,13 @@ sys/stat.h bitcask/io_posix.c
 sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
 pthread.h bitcask/sequence_set.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
-pthread.h bitcask/commit.h bitcask/commit.c
+pthread.h bitcask/commit.h bitcask/commit.c bitcask/verify.h
 pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h
 signal.h bitcask/background.c
-signal.h bitcask/load.c bitcask/merge_finish.c bitcask/merge_writer.c
+signal.h bitcask/verify_files.c bitcask/load.c bitcask/merge_finish.c bitcask/merge_writer.c
 libdeflate.h bitcask/format.c
-uthash.h bitcask/keydir_inside.h bitcask/sequence_set.c
-xxhash.h bitcask/keydir_table.c
+uthash.h bitcask/fate.c bitcask/keydir_inside.h bitcask/sequence_set.c
+xxhash.h bitcask/keydir_table.c bitcask/fate.c
 '
 
 # What a library may not do to the program it is in.

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Verifying: what was found is put into words, and what it means for keys is worked out.
+ */
+#include "bitcask/verify.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitcask/file_name.h"
+
+enum {
+    /* Beside a busy writer there is always something new; so often it is gone after. */
+    ROUNDS_MAX = 6,
+    STRETCH = 64 << 10
+};
+
+/* One call. */
+struct check {
+    const struct bitcask_verify_options *options;
+    struct bitcask_verify_report *report;
+    struct bitcask_pace pace;
+    uint64_t begin_ms;
+    struct bitcask_verification now;
+};
+
+static enum bitcask_status tell(struct check *check,
+                                const struct bitcask_finding *finding)
+{
+    if (bitcask_finding_is_damage(finding->kind))
+        check->report->damage_count++;
+    else if (finding->kind != BITCASK_FINDING_KEY)
+        check->report->note_count++;
+    return check->options->finding != NULL
+               ? check->options->finding(finding, check->options->context)
+               : BITCASK_OK;
+}
+
+/* Tell of @flaw in the data file of @id, or in its hint. */
+static enum bitcask_status tell_flaw(struct check *check, uint64_t id,
+                                     const struct bitcask_flaw *flaw)
+{
+    struct bitcask_finding finding = {
+        .kind = flaw->kind,
+        .detail = flaw->detail,
+        .offset = flaw->offset,
+        .size = flaw->size,
+        .sequence = flaw->sequence,
+    };
+    char name[BITCASK_NAME_SIZE];
+
+    if (flaw->kind == BITCASK_FINDING_HINT || flaw->kind == BITCASK_FINDING_NO_HINT)
+        bitcask_hint_name(name, id);
+    else
+        bitcask_data_name(name, id);
+    finding.file = name;
+    if (bitcask_finding_is_damage(flaw->kind) && flaw->size > 0 && !flaw->named)
+        check->report->unnamed_count++;
+    return tell(check, &finding);
+}
+
+static enum bitcask_status tell_note(struct check *check, uint64_t id,
+                                     enum bitcask_finding_kind kind, uint64_t offset,
+                                     uint64_t size, const char *detail)
+{
+    struct bitcask_flaw flaw = {
+        .kind = kind, .offset = offset, .size = size, .detail = detail
+    };
+
+    return tell_flaw(check, id, &flaw);
+}
+
+static bool has_flaw(const struct bitcask_survey *survey, enum bitcask_finding_kind kind)
+{
+    for (size_t i = 0; i < survey->flaw_count; i++) {
+        if (survey->flaws[i].kind == kind)
+            return true;
+    }
+    return false;
+}
+
+static enum bitcask_status add_flaw(struct bitcask_checked_file *file,
+                                    enum bitcask_finding_kind kind, uint64_t offset,
+                                    uint64_t size, const char *detail)
+{
+    struct bitcask_flaw flaw = {
+        .kind = kind, .offset = offset, .size = size, .detail = detail
+    };
+
+    /*
+     * That a header is damaged, or too much is there, hides no record; and what the hint
+     * speaks of has its names from there.
+     */
+    flaw.named = kind == BITCASK_FINDING_HEADER || kind == BITCASK_FINDING_LONG ||
+                 (file->survey.hint == BITCASK_HINT_GOOD &&
+                  file->survey.hint_covered >= offset + size);
+    return bitcask_survey_add_flaw(&file->survey, &flaw);
+}
+
+/* Whether nothing but MANIFEST proves that there was ever a record in @file. */
+static bool was_begun(const struct bitcask_checked_file *file)
+{
+    return file->line.size > BITCASK_FILE_HEADER_SIZE;
+}
+
+/* What the file as a whole is, against its line in the MANIFEST. */
+static enum bitcask_status judge_file(struct bitcask_verification *verification,
+                                      struct bitcask_checked_file *file)
+{
+    const struct bitcask_identity *identity = &file->identity;
+    const struct bitcask_manifest_segment *line = &file->line;
+    struct bitcask_survey *survey = &file->survey;
+    bool listed = verification->manifest_status == BITCASK_OK;
+    /* Recovery finds nothing wrong with a file that it would not keep. */
+    bool never_begun = file->unsealed && listed &&
+                       verification->verdict.status == BITCASK_OK && file->kept_size == 0;
+    enum bitcask_status status = BITCASK_OK;
+
+    if (never_begun)
+        return BITCASK_OK;
+    if (!file->exists)
+        return listed && was_begun(file) && !has_flaw(survey, BITCASK_FINDING_MISSING)
+                   ? add_flaw(file, BITCASK_FINDING_MISSING, 0, line->size,
+                              "MANIFEST lists it")
+                   : BITCASK_OK;
+    if (identity->header == BITCASK_OK &&
+        (identity->id != line->id || identity->salt != line->salt))
+        return add_flaw(file, BITCASK_FINDING_FOREIGN, 0,
+                        line->size > 0 ? line->size : file->size,
+                        "its header is that of another file");
+    if (identity->header != BITCASK_OK && file->size > 0)
+        status =
+            add_flaw(file, BITCASK_FINDING_HEADER, 0,
+                     identity->known || listed ? BITCASK_FILE_HEADER_SIZE : file->size,
+                     identity->known || listed
+                         ? "the file header is damaged; the records are behind it"
+                         : "the file header is damaged, and nothing tells how to "
+                           "check the records");
+    if (status == BITCASK_OK && listed && file->size < line->size &&
+        !has_flaw(survey, BITCASK_FINDING_SHORT))
+        status =
+            add_flaw(file, BITCASK_FINDING_SHORT, file->size, line->size - file->size,
+                     "MANIFEST says that it has more bytes");
+    if (status == BITCASK_OK && !file->unsealed && file->size > line->size)
+        status = add_flaw(file, BITCASK_FINDING_LONG, line->size, file->size - line->size,
+                          "MANIFEST says that the file ends before this");
+    return status;
+}
+
+/* A sealed file without a flaw has the sequences that MANIFEST says. */
+static enum bitcask_status judge_sequences(struct bitcask_verification *verification,
+                                           struct bitcask_checked_file *file)
+{
+    const struct bitcask_manifest_segment *line = &file->line;
+    const struct bitcask_survey *survey = &file->survey;
+
+    for (size_t i = 0; i < survey->flaw_count; i++) {
+        if (survey->flaws[i].size > 0)
+            return BITCASK_OK;
+    }
+    if (file->unsealed || survey->double_count > 0)
+        return BITCASK_OK;
+    if (survey->first_sequence != line->first_sequence ||
+        survey->last_sequence != line->last_sequence)
+        return add_flaw(file, BITCASK_FINDING_SEQUENCE, 0, 0,
+                        "its records have not the sequences that MANIFEST says");
+    if (line->last_sequence > verification->manifest.sequence)
+        return add_flaw(file, BITCASK_FINDING_SEQUENCE, 0, 0,
+                        "it has a record above the last sequence that MANIFEST says");
+    return BITCASK_OK;
+}
+
+static bool is_damaged(const struct bitcask_verification *verification,
+                       const struct bitcask_checked_file *file)
+{
+    for (size_t i = 0; i < file->survey.flaw_count; i++) {
+        if (!bitcask_checked_file_is_torn(verification, file, &file->survey.flaws[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Judge every file; whether all of it is well. */
+static enum bitcask_status judge_all(struct bitcask_verification *verification,
+                                     bool *well)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    *well = verification->manifest_status == BITCASK_OK &&
+            verification->verdict.status == BITCASK_OK;
+    for (size_t i = 0; i < verification->file_count && status == BITCASK_OK; i++) {
+        struct bitcask_checked_file *file = &verification->files[i];
+
+        if (file->surveyed)
+            continue;
+        status = judge_file(verification, file);
+        if (status == BITCASK_OK)
+            status = judge_sequences(verification, file);
+        file->surveyed = !is_damaged(verification, file);
+        *well = *well && file->surveyed;
+    }
+    return status;
+}
+
+/* A data file that nobody lists; NULL for one that the MANIFEST knows. */
+static const char *why_unlisted(const struct bitcask_verification *verification,
+                                uint64_t id)
+{
+    const struct bitcask_manifest *manifest = &verification->manifest;
+
+    for (size_t i = 0; i < manifest->segment_count; i++) {
+        if (manifest->segments[i].id == id)
+            return NULL;
+    }
+    return id >= manifest->next_id
+               ? "MANIFEST does not list it, and is older than it"
+               : "MANIFEST does not list it: a merge has replaced it once, or it is not "
+                 "of this cask";
+}
+
+static bool is_unlisted(const struct bitcask_verification *verification)
+{
+    const uint64_t *ids = verification->listing.data_ids.data;
+    size_t count = verification->listing.data_ids.size / sizeof *ids;
+
+    for (size_t i = 0; i < count && verification->manifest_status == BITCASK_OK; i++) {
+        if (why_unlisted(verification, ids[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static enum bitcask_status tell_unlisted(struct check *check)
+{
+    const uint64_t *ids = check->now.listing.data_ids.data;
+    size_t count = check->now.listing.data_ids.size / sizeof *ids;
+    enum bitcask_status status = BITCASK_OK;
+
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+        const char *why = why_unlisted(&check->now, ids[i]);
+        struct bitcask_flaw flaw = { .kind = BITCASK_FINDING_UNLISTED, .detail = why };
+
+        if (why != NULL)
+            status = tell_flaw(check, ids[i], &flaw);
+    }
+    return status;
+}
+
+static enum bitcask_status tell_manifest(struct check *check)
+{
+    struct bitcask_finding finding = {
+        .kind = BITCASK_FINDING_MANIFEST,
+        .file = BITCASK_MANIFEST_NAME,
+        .detail = check->now.manifest_status == BITCASK_NOT_FOUND
+                      ? "it is missing, though there are records"
+                      : check->now.manifest_detail,
+    };
+
+    return tell(check, &finding);
+}
+
+/*
+ * How many records of the files that are not sealed are gone without a name: their
+ * sequences go on by one from what is sealed.
+ */
+static uint64_t missing_count(struct check *check)
+{
+    struct bitcask_verification *now = &check->now;
+    uint64_t first = now->manifest.sequence + 1;
+    uint64_t last = now->manifest.sequence;
+    uint64_t known = 0;
+
+    for (size_t i = 0; i < now->file_count; i++) {
+        const struct bitcask_survey *survey = &now->files[i].survey;
+
+        if (!now->files[i].unsealed)
+            continue;
+        if (survey->highest_sequence > last)
+            last = survey->highest_sequence;
+        known += survey->casualty_count;
+    }
+    known += bitcask_sequence_set_count(&now->sequences, first, last);
+    return known > last - first + 1 ? 0 : last - first + 1 - known;
+}
+
+/* Whether damage that was told says why recovery refuses the end of the cask. */
+static bool is_explained(struct check *check)
+{
+    for (size_t i = 0; i < check->now.file_count; i++) {
+        const struct bitcask_checked_file *file = &check->now.files[i];
+
+        for (size_t k = 0; k < file->survey.flaw_count && file->unsealed; k++) {
+            if (file->survey.flaws[k].size > 0)
+                return !check->now.sequences_checked || missing_count(check) == 0 ||
+                       check->report->unnamed_count > 0;
+        }
+    }
+    return false;
+}
+
+/* The words of recovery begin with file and offset. */
+static enum bitcask_status tell_verdict(struct check *check)
+{
+    const struct bitcask_verdict *verdict = &check->now.verdict;
+    struct bitcask_finding finding = { .kind = BITCASK_FINDING_SEQUENCE,
+                                       .file = "",
+                                       .detail = verdict->detail };
+    char name[BITCASK_NAME_SIZE] = "";
+    uint64_t id;
+
+    if (verdict->status == BITCASK_OK || is_explained(check))
+        return BITCASK_OK;
+    if (sscanf(verdict->detail, "%39[0-9.a-z], offset %" SCNu64, name, &finding.offset) >=
+            1 &&
+        bitcask_name_parse(name, &id) == BITCASK_NAME_DATA)
+        finding.file = name;
+    check->report->unnamed_count++;
+    return tell(check, &finding);
+}
+
+static enum bitcask_status tell_tail(struct check *check,
+                                     const struct bitcask_checked_file *file)
+{
+    uint64_t kept = file->kept_size;
+
+    if (!file->exists || !file->unsealed || check->now.verdict.status != BITCASK_OK ||
+        check->now.manifest_status != BITCASK_OK || file->size <= kept ||
+        file->size <= BITCASK_FILE_HEADER_SIZE)
+        return BITCASK_OK;
+    for (size_t i = 0; i < file->survey.flaw_count; i++) {
+        if (bitcask_checked_file_is_torn(&check->now, file, &file->survey.flaws[i]))
+            return tell_note(check, file->line.id, BITCASK_FINDING_TORN_TAIL, kept,
+                             file->size - kept,
+                             "nothing proves that it was ever synced; the next open cuts "
+                             "it, unless a writer is at it now");
+    }
+    return BITCASK_OK;
+}
+
+static enum bitcask_status tell_file(struct check *check,
+                                     const struct bitcask_checked_file *file)
+{
+    const struct bitcask_survey *survey = &file->survey;
+    struct bitcask_verify_report *report = check->report;
+    enum bitcask_status status = BITCASK_OK;
+
+    report->file_count += (uint64_t)file->exists + (survey->hint != BITCASK_HINT_ABSENT);
+    report->record_count += survey->record_count;
+    report->entry_count += survey->entry_count;
+    for (size_t i = 0; i < survey->flaw_count && status == BITCASK_OK; i++) {
+        if (!bitcask_checked_file_is_torn(&check->now, file, &survey->flaws[i]))
+            status = tell_flaw(check, file->line.id, &survey->flaws[i]);
+    }
+    if (status == BITCASK_OK)
+        status = tell_tail(check, file);
+    if (status == BITCASK_OK && !file->unsealed && file->exists &&
+        survey->hint == BITCASK_HINT_ABSENT)
+        status = tell_note(check, file->line.id, BITCASK_FINDING_NO_HINT, 0, 0,
+                           "the next open reads the data instead, and writes one");
+    return status;
+}
+
+/* Files that are no part of the cask any more, and will be gone. */
+static enum bitcask_status tell_outside(struct check *check)
+{
+    const struct bitcask_manifest *manifest = &check->now.manifest;
+    enum bitcask_status status = BITCASK_OK;
+
+    for (size_t i = 0; i < manifest->segment_count && status == BITCASK_OK; i++) {
+        const struct bitcask_manifest_segment *line = &manifest->segments[i];
+        const char *detail = line->state == BITCASK_MANIFEST_QUARANTINED
+                                 ? "repair has not moved it to quarantine yet"
+                                 : "a merge has left it; the next writer removes it";
+
+        if (bitcask_manifest_is_outside(line->state) &&
+            bitcask_listing_has(&check->now.listing.data_ids, line->id))
+            status = tell_note(check, line->id, BITCASK_FINDING_LEFT_OVER, 0, 0, detail);
+    }
+    return status;
+}
+
+/* RESERVE has nothing but zeros; a bit that turned says that the disk is not well. */
+static enum bitcask_status tell_reserve(struct check *check)
+{
+    struct bitcask_io *io = check->now.io;
+    struct bitcask_finding finding = { .kind = BITCASK_FINDING_RESERVE,
+                                       .file = BITCASK_RESERVE_NAME,
+                                       .detail = "it has other bytes than zeros; no data "
+                                                 "is in it" };
+    uint8_t *bytes;
+    bitcask_file file;
+    size_t got = 0;
+    bool found = false;
+    enum bitcask_status status =
+        io->open(io, check->now.directory, BITCASK_RESERVE_NAME, BITCASK_IO_READ, &file);
+
+    if (status != BITCASK_OK)
+        return BITCASK_OK;
+    check->report->file_count++;
+    bytes = malloc(STRETCH);
+    if (bytes == NULL)
+        status = bitcask_fail_memory(STRETCH);
+    while (status == BITCASK_OK && !found) {
+        status = io->read(io, file, finding.offset, bytes, STRETCH, &got);
+        for (size_t i = 0; i < got && status == BITCASK_OK && !found; i++) {
+            found = bytes[i] != 0;
+            finding.offset += !found;
+        }
+        if (got == 0)
+            break;
+    }
+    free(bytes);
+    io->close(io, file);
+    if (status == BITCASK_IO) {
+        finding.detail = "the system cannot read it; no data is in it";
+        found = true;
+        status = BITCASK_OK;
+    }
+    return status == BITCASK_OK && found ? tell(check, &finding) : status;
+}
+
+static enum bitcask_status tell_fate(const struct bitcask_fate_told *told, void *context)
+{
+    struct check *check = context;
+    struct bitcask_verify_report *report = check->report;
+    char name[BITCASK_NAME_SIZE];
+    struct bitcask_finding finding = {
+        .kind = BITCASK_FINDING_KEY,
+        .effect = told->effect,
+        .file = name,
+        .detail = bitcask_effect_text(told->effect),
+        .offset = told->offset,
+        .sequence = told->sequence,
+        .newest_sequence = told->newest_sequence,
+        .key = told->key,
+    };
+
+    bitcask_data_name(name, told->segment_id);
+    report->lost_count += told->effect == BITCASK_EFFECT_LOST;
+    report->stale_count += told->effect == BITCASK_EFFECT_STALE;
+    report->undeleted_count += told->effect == BITCASK_EFFECT_UNDELETED;
+    report->unreadable_count += told->effect == BITCASK_EFFECT_UNREADABLE;
+    return tell(check, &finding);
+}
+
+/* What the damage means for keys. */
+static enum bitcask_status tell_keys(struct check *check)
+{
+    struct bitcask_fates fates = { 0 };
+    enum bitcask_status status =
+        check->now.io->random(check->now.io, &fates.seed, sizeof fates.seed);
+
+    if (status != BITCASK_OK)
+        bitcask_fail_errno(status, "get random bytes for a seed");
+    for (size_t i = 0; i < check->now.file_count && status == BITCASK_OK; i++) {
+        const struct bitcask_checked_file *file = &check->now.files[i];
+
+        if (!is_damaged(&check->now, file))
+            continue;
+        for (size_t k = 0; k < file->survey.casualty_count && status == BITCASK_OK; k++)
+            status = bitcask_fates_add(&fates, &file->survey.casualties[k]);
+    }
+    if (status == BITCASK_OK && fates.count > 0)
+        status = bitcask_verification_meet(&check->now, &fates);
+    if (status == BITCASK_OK)
+        status = bitcask_fates_tell(&fates, false, tell_fate, check);
+    bitcask_fates_release(&fates);
+    return status;
+}
+
+static enum bitcask_status tell_all(struct check *check, bool changed)
+{
+    struct bitcask_finding finding = { .kind = BITCASK_FINDING_CHANGED,
+                                       .file = "",
+                                       .detail = "a writer went on changing the cask; "
+                                                 "its newest files were not all read" };
+    enum bitcask_status status = BITCASK_OK;
+
+    check->report->file_count += check->now.manifest_status != BITCASK_NOT_FOUND;
+    if (check->now.manifest_status != BITCASK_OK)
+        status = tell_manifest(check);
+    else
+        status = tell_unlisted(check);
+    for (size_t i = 0; i < check->now.file_count && status == BITCASK_OK; i++)
+        status = tell_file(check, &check->now.files[i]);
+    if (status == BITCASK_OK)
+        status = tell_verdict(check);
+    if (status == BITCASK_OK)
+        status = tell_reserve(check);
+    if (status == BITCASK_OK && check->report->damage_count > 0)
+        status = tell_keys(check);
+    if (status == BITCASK_OK)
+        status = tell_outside(check);
+    if (status == BITCASK_OK && changed)
+        status = tell(check, &finding);
+    return status;
+}
+
+/* What was well in @before, and is listed in the same way now, need not be read again. */
+static void adopt(struct bitcask_verification *now, struct bitcask_verification *before)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < now->file_count; i++) {
+        struct bitcask_checked_file *file = &now->files[i];
+
+        while (k < before->file_count && before->files[k].line.id < file->line.id)
+            k++;
+        if (k == before->file_count)
+            break;
+        if (before->files[k].surveyed && !file->unsealed && !before->files[k].unsealed &&
+            before->files[k].line.id == file->line.id &&
+            before->files[k].line.salt == file->line.salt &&
+            before->files[k].line.size == file->line.size) {
+            *file = before->files[k];
+            memset(&before->files[k].survey, 0, sizeof before->files[k].survey);
+        }
+    }
+}
+
+/*
+ * Look at everything. Beside a writer, what looks like damage may be a file that a merge
+ * has replaced meanwhile, so it is only believed if the MANIFEST is still the same.
+ */
+static enum bitcask_status look(struct check *check, struct bitcask_io *io,
+                                bitcask_file directory, unsigned threads, bool *changed)
+{
+    struct bitcask_verification before = { 0 };
+    enum bitcask_status status = BITCASK_OK;
+
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        bool well = false;
+
+        memset(&check->now, 0, sizeof check->now);
+        check->now.io = io;
+        check->now.directory = directory;
+        check->now.threads = threads;
+        check->now.now_ms = io->wall_ms(io);
+        check->now.pace = &check->pace;
+        check->now.sequences_checked = round == 0;
+        status = bitcask_verification_begin(&check->now);
+        adopt(&check->now, &before);
+        bitcask_verification_release(&before);
+        if (status == BITCASK_OK)
+            status = bitcask_verification_survey(&check->now);
+        if (status == BITCASK_OK)
+            status = judge_all(&check->now, &well);
+        *changed = status == BITCASK_OK && bitcask_verification_is_stale(&check->now);
+        if (!*changed || round == ROUNDS_MAX - 1)
+            break;
+        if (well && !is_unlisted(&check->now) && round > 0)
+            break; /* all that was there a moment ago is well */
+        before = check->now;
+        memset(&check->now, 0, sizeof check->now);
+    }
+    return status;
+}
+
+enum bitcask_status bitcask_verify_open(struct bitcask_io *io, bitcask_file directory,
+                                        const struct bitcask_verify_options *options,
+                                        struct bitcask_verify_report *report)
+{
+    static const struct bitcask_verify_options defaults;
+    struct bitcask_verify_report ignored;
+    struct check check = { .options = options != NULL ? options : &defaults,
+                           .report = report != NULL ? report : &ignored };
+    unsigned threads = check.options->threads;
+    uint64_t begin_ms = io->monotonic_ms(io);
+    bool changed = false;
+    enum bitcask_status status;
+
+    memset(check.report, 0, sizeof *check.report);
+    if (threads == 0)
+        threads = bitcask_load_threads();
+    status = bitcask_pace_init(&check.pace, io, check.options->rate,
+                               check.options->progress, check.options->context);
+    if (status == BITCASK_OK)
+        status = look(&check, io, directory, threads, &changed);
+    if (status == BITCASK_OK)
+        status = tell_all(&check, changed);
+    check.report->read_size = check.pace.progress.done_size;
+    check.report->elapsed_ms = io->monotonic_ms(io) - begin_ms;
+    bitcask_verification_release(&check.now);
+    bitcask_pace_release(&check.pace);
+    if (status == BITCASK_OK && check.report->damage_count > 0)
+        status =
+            bitcask_fail(BITCASK_CORRUPT,
+                         "%" PRIu64 " damages were found; run bitcask repair, or put "
+                         "the files back from a backup",
+                         check.report->damage_count);
+    return status;
+}
+
+static bool reserved_is_zero(const struct bitcask_verify_options *options)
+{
+    bool zero = options->reserved_number == 0;
+
+    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+        zero = zero && options->reserved[i] == 0;
+    return zero;
+}
+
+enum bitcask_status bitcask_verify_with(struct bitcask_io *io, const char *directory,
+                                        const struct bitcask_verify_options *options,
+                                        struct bitcask_verify_report *report)
+{
+    bitcask_file opened;
+    enum bitcask_status status;
+
+    if (report != NULL)
+        memset(report, 0, sizeof *report);
+    if (directory == NULL || directory[0] == '\0')
+        return bitcask_fail_constant(BITCASK_MISUSE, "the directory is NULL or empty");
+    if (options != NULL && !reserved_is_zero(options))
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "reserved space in the options is not zero: "
+                                     "initialise the whole struct with { 0 }");
+    status = io->directory_open(io, directory, &opened);
+    if (status == BITCASK_NOT_FOUND)
+        return bitcask_fail(status, "%s: there is no such directory", directory);
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "%s: open the directory", directory);
+    status = bitcask_verify_open(io, opened, options, report);
+    io->close(io, opened);
+    if (status != BITCASK_OK)
+        return bitcask_fail(status, "%s: %s", directory, bitcask_error_detail());
+    return status;
+}
+
+enum bitcask_status bitcask_verify(const char *directory,
+                                   const struct bitcask_verify_options *options,
+                                   struct bitcask_verify_report *report)
+{
+    return bitcask_verify_with(bitcask_io_posix(), directory, options, report);
+}
