@@ -57,6 +57,15 @@ enum bitcask_status bitcask_chain_reopen(struct bitcask_chain *chain,
                                          struct bitcask_link *link, bitcask_file *file);
 
 /*
+ * Of a read-only cask: whether files that were not found had not been begun when they
+ * were looked for. If the MANIFEST still lists them then, they had not: a merge takes
+ * what it removes off that list before, and no id is used twice. Else what they had is in
+ * files that the MANIFEST which is being loaded does not know: BITCASK_CORRUPT, to load
+ * again.
+ */
+enum bitcask_status bitcask_chain_check_absent(struct bitcask_chain *chain);
+
+/*
  * The file of @link has the header of another: BITCASK_CORRUPT if it was exchanged; else
  * it counts as torn.
  */

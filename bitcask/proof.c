@@ -19,6 +19,59 @@ enum bitcask_status bitcask_chain_reopen(struct bitcask_chain *chain,
     return status == BITCASK_NOT_FOUND ? BITCASK_CORRUPT : status;
 }
 
+static bool is_any_absent(const struct bitcask_chain *chain)
+{
+    for (size_t i = 0; i < chain->count; i++) {
+        if (!chain->links[i].exists)
+            return true;
+    }
+    return false;
+}
+
+/* An absent file that by @now is no part of the cask; NULL: none is. */
+static const struct bitcask_link *find_taken_out(const struct bitcask_chain *chain,
+                                                 const struct bitcask_manifest *now)
+{
+    size_t next = 0; /* both are in order of id */
+
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct bitcask_link *link = &chain->links[i];
+
+        while (next < now->segment_count && now->segments[next].id < link->line.id)
+            next++;
+        if (link->exists)
+            continue;
+        if (next == now->segment_count || now->segments[next].id != link->line.id ||
+            bitcask_manifest_is_outside(now->segments[next].state))
+            return link;
+    }
+    return NULL;
+}
+
+enum bitcask_status bitcask_chain_check_absent(struct bitcask_chain *chain)
+{
+    struct bitcask *cask = chain->cask;
+    const struct bitcask_link *taken_out = NULL;
+    struct bitcask_manifest now;
+    enum bitcask_status status;
+
+    if (!is_any_absent(chain))
+        return BITCASK_OK;
+    bitcask_manifest_init(&now);
+    status = bitcask_manifest_read(&now, cask->io, cask->directory);
+    if (status == BITCASK_NOT_FOUND)
+        status = BITCASK_CORRUPT;
+    if (status == BITCASK_OK)
+        taken_out = find_taken_out(chain, &now);
+    bitcask_manifest_release(&now);
+    if (taken_out != NULL)
+        return bitcask_fail(BITCASK_CORRUPT,
+                            "%010" PRIu64 ".data was taken out of the cask by its writer "
+                            "while this was opening it: try again",
+                            taken_out->line.id);
+    return status;
+}
+
 /*
  * Whether a file of @salt is in use. An id that was only prepared may be one whose file
  * could not be begun, and is gone.

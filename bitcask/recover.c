@@ -74,6 +74,12 @@ static enum bitcask_status look_at_files(struct bitcask_chain *chain)
         if (status != BITCASK_OK)
             return status;
     }
+    if (cask->options.read_only) {
+        enum bitcask_status status = bitcask_chain_check_absent(chain);
+
+        if (status != BITCASK_OK)
+            return status;
+    }
     chain->highest_sane += chain->sequence; /* a record has more than one byte */
     for (size_t i = 0; i < chain->count; i++) {
         enum bitcask_status status = BITCASK_OK;

@@ -252,6 +252,130 @@ static void a_reader_opens_while_a_writer_writes(void **state)
     test_cask_close(meddler.writer);
 }
 
+/* What a writer does between two calls of a reader. */
+static void deed_merge(struct test_disk *disk, struct meddler *meddler)
+{
+    const struct bitcask_merge_options all = { .choice = BITCASK_MERGE_ALL };
+
+    (void)disk;
+    assert_status(bitcask_merge(meddler->writer, &all, NULL), BITCASK_OK);
+}
+
+static void deed_write_and_merge(struct test_disk *disk, struct meddler *meddler)
+{
+    test_history_write(meddler->writer, meddler->next, meddler->next + 14);
+    meddler->next += 15;
+    deed_merge(disk, meddler);
+}
+
+static void deed_merge_and_write(struct test_disk *disk, struct meddler *meddler)
+{
+    deed_merge(disk, meddler);
+    test_history_write(meddler->writer, meddler->next, meddler->next);
+    meddler->next++;
+}
+
+static void deed_begin_a_session(struct test_disk *disk, struct meddler *meddler)
+{
+    deed_write_and_merge(disk, meddler);
+    test_cask_close(meddler->writer);
+    meddler->writer = test_cask_open(disk, &small_files);
+    test_history_write(meddler->writer, meddler->next, meddler->next);
+    meddler->next++;
+}
+
+static void (*const deeds[])(struct test_disk *disk, struct meddler *meddler) = {
+    deed_merge,
+    deed_write_and_merge,
+    deed_merge_and_write,
+    deed_begin_a_session,
+};
+
+/* One of them, done before call @at of a reader, and, with a gap, a few times more. */
+enum {
+    DEEDS_OF_OPEN = 4
+};
+struct deed {
+    struct test_disk *disk;
+    struct meddler meddler;
+    size_t index;
+    long at;
+    long gap;
+
+    long call; /* of this open */
+    long next;
+    int left;
+};
+
+static void do_deed(enum fault_call call, void *context)
+{
+    struct deed *deed = context;
+
+    (void)call;
+    deed->call++;
+    if (deed->call != deed->next || deed->left == 0)
+        return;
+    deed->next += deed->gap;
+    deed->left--;
+    deed->disk->fault.before = NULL;
+    deeds[deed->index](deed->disk, &deed->meddler);
+    deed->disk->fault.before = do_deed;
+}
+
+/* Open, with the deed in between, and see all that was there before. */
+static void open_beside(struct deed *deed)
+{
+    const struct bitcask_options one_thread = { .read_only = true, .threads = 1 };
+    struct meddler *meddler = &deed->meddler;
+    struct bitcask *reader;
+    uint64_t before, seen;
+
+    test_history_write(meddler->writer, meddler->next, meddler->next + 39);
+    meddler->next += 40;
+    before = meddler->next - 1;
+    deed->call = 0;
+    deed->next = deed->at;
+    deed->left = DEEDS_OF_OPEN;
+    deed->disk->fault.before_context = deed;
+    deed->disk->fault.before = do_deed;
+    reader = test_cask_open(deed->disk, &one_thread);
+    deed->disk->fault.before = NULL;
+    seen = test_history_check(reader);
+    if (seen < before || seen > meddler->next - 1)
+        fail_msg("deed %zu before call %ld, gap %ld: a reader sees %lu of %lu to %lu",
+                 deed->index, deed->at, deed->gap, (unsigned long)seen,
+                 (unsigned long)before, (unsigned long)meddler->next - 1);
+    test_cask_close(reader);
+}
+
+/*
+ * What a merge replaces is gone between two looks of a reader: also files that were not
+ * sealed when it read the MANIFEST, and of which it cannot know that they ever were.
+ */
+static void a_reader_opens_while_a_writer_merges(void **state)
+{
+    static const long gaps[] = { 0, 1, 2, 3, 5, 8, 13 };
+    struct test_disk *disk = *state;
+
+    test_disk_skip_syncs(disk);
+    disk->fault.monotonic_ms = 1; /* sleeping takes no time */
+    for (size_t i = 0; i < LENGTH_OF(deeds) * LENGTH_OF(gaps); i++) {
+        struct deed deed = { .disk = disk,
+                             .meddler = { .next = 1 },
+                             .index = i / LENGTH_OF(gaps),
+                             .gap = gaps[i % LENGTH_OF(gaps)] };
+
+        test_disk_clear(disk);
+        deed.meddler.writer = test_cask_open(disk, &small_files);
+        do {
+            deed.at++;
+            open_beside(&deed);
+        } while (deed.call >= deed.at);
+        assert_true(deed.at > 20);
+        test_cask_close(deed.meddler.writer);
+    }
+}
+
 /* On a file system that is mounted read-only. */
 static int use_read_only_mount(void *context)
 {
@@ -304,6 +428,7 @@ int main(void)
         disk_test(a_reader_cannot_write),
         disk_test(a_reader_takes_no_lock),
         disk_test(a_reader_opens_while_a_writer_writes),
+        disk_test(a_reader_opens_while_a_writer_merges),
         disk_test(a_read_only_file_system_can_be_read),
     };
 
