@@ -11,13 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "test/campaign/damage_each.h"
 #include "test/campaign/damage_judge.h"
 
 enum {
     HANG_SECONDS = 30,
-    DISK_USES_MAX = 64,
-    SEVERAL_LONG = 20000,
-    SEVERAL_SHORT = 150
+    DISK_USES_MAX = 64
 };
 
 struct run {
@@ -26,7 +25,6 @@ struct run {
     struct sim_disk *disk; /* to try on, a new one now and then: it forgets nothing */
     uint64_t disk_use_count;
     uint64_t random;
-    bool every; /* bit, length and sector of this subject */
 };
 
 /* Whether @damage makes any difference to the files. */
@@ -73,9 +71,10 @@ static void prepare_disk(struct run *run, const struct damage_image *image)
     damage_image_write(image, run->disk);
 }
 
-static void try_damage(struct run *run, const struct damage *damage)
+static void try_damage(const struct damage *damage, void *context)
 {
     static struct damage_image image;
+    struct run *run = context;
     char words[DAMAGE_WORDS_SIZE];
     uint64_t chance = campaign_random(&run->random);
     struct damage_trial trial = {
@@ -115,152 +114,6 @@ static void try_damage(struct run *run, const struct damage *damage)
     damage_image_release(&image);
 }
 
-/* The damages of one kind, at all places or at some. */
-static uint64_t step(const struct run *run, uint64_t stride)
-{
-    return run->every ? 1 : stride;
-}
-
-static void try_bytes(struct run *run, unsigned file)
-{
-    size_t size = run->subject->image.files[file].size;
-    struct damage damage = { .kind = DAMAGE_FLIP, .file = file };
-    uint64_t stride = step(run, 211);
-
-    for (damage.a = 0; damage.a < size * 8; damage.a += stride)
-        try_damage(run, &damage);
-    damage.kind = DAMAGE_CUT;
-    stride = run->every && (run->campaign.is_long || size < 2000) ? 1 : 29;
-    for (damage.a = 0; damage.a < size; damage.a += stride)
-        try_damage(run, &damage);
-    damage.kind = DAMAGE_EXTEND;
-    for (damage.b = 0; damage.b < DAMAGE_FILLINGS; damage.b++) {
-        static const uint64_t sizes[] = { 1, 28, 64, 511, 5000 };
-
-        for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            damage.a = sizes[i];
-            try_damage(run, &damage);
-        }
-    }
-}
-
-static void try_fillings(struct run *run, unsigned file, uint64_t size)
-{
-    struct damage damage = { .kind = DAMAGE_FILL, .file = file, .b = size };
-
-    for (damage.a = 0; damage.a < run->subject->image.files[file].size;
-         damage.a += size) {
-        for (damage.c = 0; damage.c < DAMAGE_FILLINGS; damage.c++)
-            try_damage(run, &damage);
-    }
-}
-
-static unsigned sectors_of(const struct run *run, unsigned file)
-{
-    return (unsigned)((run->subject->image.files[file].size + SIM_SECTOR_SIZE - 1) /
-                      SIM_SECTOR_SIZE);
-}
-
-/* Sector a of @file gets each sector of each file; or is exchanged. */
-static void try_sector(struct run *run, unsigned file, uint64_t sector)
-{
-    struct damage damage = { .kind = DAMAGE_COPY, .file = file, .a = sector };
-    uint64_t stride = step(run, 11);
-
-    for (damage.other = 0; damage.other < run->subject->image.count; damage.other++) {
-        for (damage.b = sector % stride; damage.b < sectors_of(run, damage.other);
-             damage.b += stride)
-            try_damage(run, &damage);
-    }
-    damage.other = 0;
-    damage.kind = DAMAGE_EXCHANGE;
-    for (damage.b = sector + 1; damage.b < sectors_of(run, file); damage.b += stride)
-        try_damage(run, &damage);
-    damage.kind = DAMAGE_STALE;
-    for (damage.b = 0; damage.b < run->subject->snapshot_count; damage.b++)
-        try_damage(run, &damage);
-}
-
-static void try_moves(struct run *run, unsigned file)
-{
-    uint64_t size = run->subject->image.files[file].size;
-    unsigned count = run->campaign.is_long ? 300 : 15;
-
-    for (unsigned i = 0; i < count && size > 0; i++) {
-        struct damage damage = { .kind = DAMAGE_MOVE, .file = file };
-
-        damage.c = 1 + campaign_random_below(&run->random, size < 700 ? size : 700);
-        damage.a = campaign_random_below(&run->random, size);
-        damage.b = campaign_random_below(&run->random, size);
-        try_damage(run, &damage);
-    }
-}
-
-static void try_whole_file(struct run *run, unsigned file)
-{
-    struct damage damage = { .kind = DAMAGE_REMOVE, .file = file, .other = file };
-
-    try_damage(run, &damage);
-    damage.kind = DAMAGE_FOREIGN;
-    try_damage(run, &damage);
-    for (damage.other = 0; damage.other < run->subject->image.count; damage.other++) {
-        damage.kind = DAMAGE_EXCHANGE_FILES;
-        if (damage.other > file)
-            try_damage(run, &damage);
-        damage.kind = DAMAGE_REPLACE;
-        try_damage(run, &damage);
-        damage.kind = DAMAGE_OLD;
-        for (damage.a = 0; damage.a < run->subject->snapshot_count; damage.a++) {
-            if (damage.other >= file)
-                try_damage(run, &damage);
-        }
-        damage.a = 0;
-    }
-}
-
-static void try_added(struct run *run)
-{
-    struct damage damage = { .kind = DAMAGE_ADD };
-
-    for (damage.a = 0; damage.a < DAMAGE_ADDED_NAMES; damage.a++) {
-        for (damage.file = 0; damage.file < run->subject->image.count; damage.file++) {
-            for (damage.b = 0; damage.b <= DAMAGE_NOTHING; damage.b++) {
-                if (damage.file == 0 || damage.b == DAMAGE_WHOLE)
-                    try_damage(run, &damage);
-            }
-        }
-    }
-}
-
-static void try_several(struct run *run)
-{
-    struct damage damage = { .kind = DAMAGE_SEVERAL };
-    unsigned count = run->campaign.is_long ? SEVERAL_LONG : SEVERAL_SHORT;
-
-    for (unsigned i = 0; i < count; i++) {
-        damage.a = campaign_random(&run->random) >> 16;
-        try_damage(run, &damage);
-    }
-}
-
-static void try_all(struct run *run)
-{
-    const struct damage unhint = { .kind = DAMAGE_UNHINT };
-
-    for (unsigned file = 0; file < run->subject->image.count; file++) {
-        try_bytes(run, file);
-        try_fillings(run, file, SIM_SECTOR_SIZE);
-        try_fillings(run, file, 4096);
-        for (unsigned sector = 0; sector < sectors_of(run, file); sector++)
-            try_sector(run, file, sector);
-        try_moves(run, file);
-        try_whole_file(run, file);
-    }
-    try_damage(run, &unhint);
-    try_added(run);
-    try_several(run);
-}
-
 /* All of it, or what is to be replayed, on subject number @index. */
 static void try_subject(struct run *run, unsigned index)
 {
@@ -275,13 +128,21 @@ static void try_subject(struct run *run, unsigned index)
     }
     run->subject = damage_subject_new(index, run->campaign.seed);
     run->random = run->campaign.seed + index;
-    run->every = run->campaign.is_long || index == 0;
     if (run->campaign.replay != NULL) {
         prepare_disk(run, &run->subject->image);
         sim_disk_print(run->disk);
-        try_damage(run, &damage);
+        try_damage(&damage, run);
     } else {
-        try_all(run);
+        struct damage_reach reach = {
+            .subject = run->subject,
+            .every = run->campaign.is_long || index == 0,
+            .is_long = run->campaign.is_long,
+            .random = run->random ^ 1,
+            .visit = try_damage,
+            .context = run,
+        };
+
+        damage_each(&reach);
     }
     sim_disk_free(run->disk);
     run->disk = NULL;
