@@ -12,7 +12,8 @@
 
 enum {
     SEGMENT_ID = 16, /* in a file header; see format.h */
-    SALT = 24
+    SALT = 24,
+    CHECK = 60
 };
 
 /* Read the first bytes of @file; *size is how many there are. */
@@ -69,6 +70,12 @@ static enum bitcask_status salt_of_hint(struct bitcask_io *io, bitcask_file dire
     return status == BITCASK_NO_MEMORY ? status : BITCASK_OK;
 }
 
+/* Whether the check of a file header holds. Then a larger version was written as such. */
+static bool has_check(const uint8_t bytes[BITCASK_FILE_HEADER_SIZE])
+{
+    return bitcask_load32(bytes + CHECK) == bitcask_check(0, bytes, CHECK);
+}
+
 static uint64_t salt_of_manifest(const struct bitcask_manifest *manifest, uint64_t id)
 {
     for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++) {
@@ -100,7 +107,8 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
         identity->id = header.segment_id;
         identity->salt = header.salt;
     }
-    if (identity->header != BITCASK_CORRUPT)
+    if (identity->header == BITCASK_OK ||
+        (identity->header == BITCASK_UNSUPPORTED && has_check(bytes)))
         return BITCASK_OK;
 
     salts[0] = salt_of_manifest(manifest, id);
@@ -115,5 +123,7 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
     identity->id = id != 0 ? id : bitcask_load64(bytes + SEGMENT_ID);
     if (!identity->known)
         identity->salt = 0;
+    else
+        identity->header = BITCASK_CORRUPT; /* records of ours: no newer version */
     return status;
 }

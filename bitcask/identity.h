@@ -2,7 +2,8 @@
 /*
  * Whose data file is it? Its header says so; where that is damaged, somebody else knows:
  * the MANIFEST, the hint, or the header still, if it is not the salt that was hit. Who is
- * right shows in the records, which have the salt in their checks.
+ * right shows in the records, which have the salt in their checks. So does that a header
+ * of a newer version, whose own check fails, is one of ours and damaged.
  */
 #ifndef BITCASK_IDENTITY_H
 #define BITCASK_IDENTITY_H

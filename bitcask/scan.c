@@ -204,9 +204,29 @@ static void step_behind(struct bitcask_scan *scan, const struct bitcask_scan_ite
     scan->walk.offset = item->offset + BITCASK_RECORD_HEADER_SIZE;
 }
 
+/* Whether there is a record that begins between the scan's offset and @next. */
+static enum bitcask_status look_for_hidden(struct bitcask_scan *scan, uint64_t next,
+                                           bool *hidden)
+{
+    struct bitcask_walk *walk = &scan->walk;
+    uint64_t file_end = walk->end;
+    uint64_t before = walk->offset;
+    struct bitcask_record ignored;
+    enum bitcask_status status;
+
+    walk->end = end_of(scan);
+    walk->offset++;
+    status = bitcask_walk_resync(walk, 1, UINT64_MAX, &ignored);
+    *hidden = status == BITCASK_OK && walk->offset < next;
+    walk->end = file_end;
+    walk->offset = before;
+    return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+}
+
 /*
  * A record with a bad key check is shown as what it looks like if its end is where the
- * next record, or the file, says so too.
+ * next record, or the file, says so too, and no other record begins before that: its
+ * size may be what is damaged, and must not hide what is whole.
  */
 static enum bitcask_status recognise(struct bitcask_scan *scan,
                                      struct bitcask_record *header, bool *recognised)
@@ -220,9 +240,15 @@ static enum bitcask_status recognise(struct bitcask_scan *scan,
         return status;
     *recognised = scan->batch_offset == 0 || header->kind != BITCASK_RECORD_BATCH;
     next = scan->walk.offset + bitcask_record_size(header);
-    if (!*recognised || next == end)
-        return BITCASK_OK;
-    return look_for_record(scan, next, end, &following, recognised);
+    if (*recognised && next != end)
+        status = look_for_record(scan, next, end, &following, recognised);
+    if (status == BITCASK_OK && *recognised && header->kind != BITCASK_RECORD_BATCH) {
+        bool hidden = false;
+
+        status = look_for_hidden(scan, next, &hidden);
+        *recognised = !hidden;
+    }
+    return status;
 }
 
 /* From here to the next record there is nothing that can be recognised. */

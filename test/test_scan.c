@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bitcask/bytes.h"
 #include "bitcask/identity.h"
 #include "bitcask/inspect.h"
 #include "bitcask/scan.h"
@@ -289,6 +290,48 @@ static void inspector(void **state)
     data_image_release(&sample.image);
 }
 
+/* Noise in the place of version and features is no newer version, if records are ours. */
+static void damaged_versions(void **state)
+{
+    struct bitcask_inspector *inspector = NULL;
+    struct sample sample;
+    uint8_t *bytes;
+    char path[512];
+
+    sample_write(&sample, *state);
+    (void)snprintf(path, sizeof path, "%s/%s", ((struct test_disk *)*state)->path, name);
+    bytes = sample.image.bytes.data;
+    memset(bytes + 8, 0xab, 8);
+    for (int newer = 0; newer < 2; newer++) {
+        if (newer == 1)
+            bitcask_store32(bytes + 60, bitcask_check(0, bytes, 60));
+        data_image_write(&sample.image, *state);
+        assert_status(bitcask_inspector_open(&inspector, path, 0), BITCASK_OK);
+        assert_false(bitcask_inspector_header(inspector)->intact);
+        assert_int_equal(bitcask_inspector_header(inspector)->salt_found, newer == 0);
+        bitcask_inspector_close(inspector);
+    }
+    data_image_release(&sample.image);
+}
+
+/* The size that is damaged ends where a record does: the one before it is shown. */
+static void a_wrong_size_hides_nothing(void **state)
+{
+    struct data_image image;
+    uint64_t first;
+
+    data_image_init(&image, 7, SALT);
+    first = data_image_put(&image, "a", "0123456789abcdef");
+    (void)data_image_put(&image, "hidden", "012345678901234567890123456789"); /* 64 */
+    (void)data_image_put(&image, "z", "last");
+    data_image_write(&image, *state);
+    test_disk_flip(*state, name, first + 24, 64);
+    expect_scan(*state, "damage 45 put hidden put z");
+    test_disk_truncate(*state, name, image.bytes.size - 33);
+    expect_scan(*state, "damage 45 put hidden");
+    data_image_release(&image);
+}
+
 /* A writer is in the middle of a record: what was damage is looked at again. */
 static void growth_in_a_record(void **state)
 {
@@ -319,9 +362,11 @@ static void growth_in_a_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        disk_test(a_whole_file),       disk_test(one_changed_byte), disk_test(cut_files),
-        disk_test(zeros_and_values),   disk_test(unreadable_pages), disk_test(inspector),
-        disk_test(growth_in_a_record),
+        disk_test(a_whole_file),       disk_test(one_changed_byte),
+        disk_test(cut_files),          disk_test(zeros_and_values),
+        disk_test(unreadable_pages),   disk_test(inspector),
+        disk_test(growth_in_a_record), disk_test(a_wrong_size_hides_nothing),
+        disk_test(damaged_versions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
