@@ -2,7 +2,7 @@
 /*
  * The cursor over one file, for those who want to see everything that is in it.
  */
-#include "bitcask/inspect.h"
+#include "bitcask/inspector.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -234,8 +234,9 @@ static enum bitcask_status begin(struct bitcask_inspector *inspector, const char
     return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_inspector_open(struct bitcask_inspector **out,
-                                           const char *path, uint64_t salt)
+enum bitcask_status bitcask_inspector_open_with(struct bitcask_io *io,
+                                                struct bitcask_inspector **out,
+                                                const char *path, uint64_t salt)
 {
     struct bitcask_inspector *inspector;
     enum bitcask_status status;
@@ -249,7 +250,7 @@ enum bitcask_status bitcask_inspector_open(struct bitcask_inspector **out,
     inspector = calloc(1, sizeof *inspector);
     if (inspector == NULL)
         return bitcask_fail_memory(sizeof *inspector);
-    inspector->io = bitcask_io_posix();
+    inspector->io = io;
     inspector->directory = BITCASK_NO_FILE;
     inspector->file = BITCASK_NO_FILE;
     status = begin(inspector, path, salt);
@@ -259,6 +260,12 @@ enum bitcask_status bitcask_inspector_open(struct bitcask_inspector **out,
     }
     *out = inspector;
     return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_inspector_open(struct bitcask_inspector **out,
+                                           const char *path, uint64_t salt)
+{
+    return bitcask_inspector_open_with(bitcask_io_posix(), out, path, salt);
 }
 
 void bitcask_inspector_close(struct bitcask_inspector *inspector)
