@@ -204,21 +204,46 @@ static void step_behind(struct bitcask_scan *scan, const struct bitcask_scan_ite
     scan->walk.offset = item->offset + BITCASK_RECORD_HEADER_SIZE;
 }
 
-/* Whether there is a record that begins between the scan's offset and @next. */
-static enum bitcask_status look_for_hidden(struct bitcask_scan *scan, uint64_t next,
-                                           bool *hidden)
+/*
+ * To the next record at walk->offset or behind it, also one of which the end of the file,
+ * or of the batch, cuts off the value.
+ */
+static enum bitcask_status resync(struct bitcask_scan *scan, struct bitcask_record *found)
 {
     struct bitcask_walk *walk = &scan->walk;
     uint64_t file_end = walk->end;
-    uint64_t before = walk->offset;
-    struct bitcask_record ignored;
     enum bitcask_status status;
 
     walk->end = end_of(scan);
-    walk->offset++;
-    status = bitcask_walk_resync(walk, 1, UINT64_MAX, &ignored);
-    *hidden = status == BITCASK_OK && walk->offset < next;
+    walk->headers_only = true;
+    status = bitcask_walk_resync(walk, 1, UINT64_MAX, found);
+    walk->headers_only = false;
     walk->end = file_end;
+    return status;
+}
+
+/*
+ * Whether something begins between the scan's offset and @next that does not lie in
+ * what is described by @header: in a batch another batch, else any record.
+ */
+static enum bitcask_status look_for_hidden(struct bitcask_scan *scan,
+                                           const struct bitcask_record *header,
+                                           uint64_t next, bool *hidden)
+{
+    struct bitcask_walk *walk = &scan->walk;
+    uint64_t before = walk->offset;
+    struct bitcask_record found;
+    enum bitcask_status status = BITCASK_OK;
+
+    *hidden = false;
+    while (!*hidden && status == BITCASK_OK) {
+        walk->offset++;
+        status = resync(scan, &found);
+        if (status != BITCASK_OK || walk->offset >= next)
+            break;
+        *hidden =
+            header->kind != BITCASK_RECORD_BATCH || found.kind == BITCASK_RECORD_BATCH;
+    }
     walk->offset = before;
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
 }
@@ -242,10 +267,10 @@ static enum bitcask_status recognise(struct bitcask_scan *scan,
     next = scan->walk.offset + bitcask_record_size(header);
     if (*recognised && next != end)
         status = look_for_record(scan, next, end, &following, recognised);
-    if (status == BITCASK_OK && *recognised && header->kind != BITCASK_RECORD_BATCH) {
+    if (status == BITCASK_OK && *recognised) {
         bool hidden = false;
 
-        status = look_for_hidden(scan, next, &hidden);
+        status = look_for_hidden(scan, header, next, &hidden);
         *recognised = !hidden;
     }
     return status;
@@ -256,15 +281,12 @@ static enum bitcask_status take_damage(struct bitcask_scan *scan,
                                        struct bitcask_scan_item *item)
 {
     struct bitcask_walk *walk = &scan->walk;
-    uint64_t file_end = walk->end;
     uint64_t begin = walk->offset;
     struct bitcask_record ignored;
     enum bitcask_status status;
 
-    walk->end = end_of(scan);
     walk->offset++;
-    status = bitcask_walk_resync(walk, 1, UINT64_MAX, &ignored);
-    walk->end = file_end;
+    status = resync(scan, &ignored);
     if (status != BITCASK_OK && status != BITCASK_NOT_FOUND) {
         walk->offset = begin;
         return status;
@@ -285,7 +307,7 @@ static enum bitcask_status search(struct bitcask_scan *scan)
 
     if (scan->walk.offset >= scan->walk.end)
         return BITCASK_OK;
-    status = bitcask_walk_resync(&scan->walk, 1, UINT64_MAX, &ignored);
+    status = resync(scan, &ignored);
     if (status == BITCASK_OK || status == BITCASK_NOT_FOUND)
         scan->searching = false;
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;

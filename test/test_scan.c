@@ -332,6 +332,41 @@ static void a_wrong_size_hides_nothing(void **state)
     data_image_release(&image);
 }
 
+static void a_wrong_size_hides_no_batch(void **state)
+{
+    static const struct image_record part = { .key = { "b", 1 },
+                                              .value = { "1234567", 7 } };
+    struct data_image image;
+    uint64_t first;
+
+    data_image_init(&image, 7, SALT);
+    first = data_image_add_batch(&image, parts, 1);
+    (void)data_image_add_batch(&image, &part, 1); /* 64 */
+    (void)data_image_put(&image, "z", "last");
+    data_image_write(&image, *state);
+    test_disk_flip(*state, name, first + 24, 64);
+    expect_scan(*state, "damage 28 put p batch 64 (put b) put z");
+    data_image_release(&image);
+}
+
+/* Behind damage, too, a record is found of which the end of the file cuts off the value.
+ */
+static void damage_before_a_cut(void **state)
+{
+    struct data_image image;
+    uint64_t second;
+
+    data_image_init(&image, 7, SALT);
+    (void)data_image_put(&image, "a", "one");
+    second = data_image_put(&image, "b", "two");
+    (void)data_image_put(&image, "z", "last");
+    data_image_write(&image, *state);
+    test_disk_truncate(*state, name, image.bytes.size - 2);
+    test_disk_flip(*state, name, second + 24, 0x10);
+    expect_scan(*state, "put a damage 32 put z-v");
+    data_image_release(&image);
+}
+
 /* A writer is in the middle of a record: what was damage is looked at again. */
 static void growth_in_a_record(void **state)
 {
@@ -362,11 +397,12 @@ static void growth_in_a_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        disk_test(a_whole_file),       disk_test(one_changed_byte),
-        disk_test(cut_files),          disk_test(zeros_and_values),
-        disk_test(unreadable_pages),   disk_test(inspector),
-        disk_test(growth_in_a_record), disk_test(a_wrong_size_hides_nothing),
-        disk_test(damaged_versions),
+        disk_test(a_whole_file),        disk_test(one_changed_byte),
+        disk_test(cut_files),           disk_test(zeros_and_values),
+        disk_test(unreadable_pages),    disk_test(inspector),
+        disk_test(growth_in_a_record),  disk_test(a_wrong_size_hides_nothing),
+        disk_test(damaged_versions),    disk_test(a_wrong_size_hides_no_batch),
+        disk_test(damage_before_a_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
