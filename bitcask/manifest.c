@@ -359,8 +359,9 @@ enum bitcask_status bitcask_manifest_parse(struct bitcask_manifest *manifest,
     return status;
 }
 
-enum bitcask_status bitcask_manifest_text(struct bitcask_io *io, bitcask_file directory,
-                                          struct bitcask_buffer *text)
+enum bitcask_status bitcask_manifest_read_text(struct bitcask_io *io,
+                                               bitcask_file directory,
+                                               struct bitcask_buffer *text)
 {
     bitcask_file file = BITCASK_NO_FILE;
     uint64_t size;
@@ -397,7 +398,7 @@ enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
                                           struct bitcask_io *io, bitcask_file directory)
 {
     struct bitcask_buffer text = { 0 };
-    enum bitcask_status status = bitcask_manifest_text(io, directory, &text);
+    enum bitcask_status status = bitcask_manifest_read_text(io, directory, &text);
 
     if (status == BITCASK_OK) {
         struct bitcask_slice slice = { text.data, text.size };

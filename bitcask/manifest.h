@@ -109,13 +109,17 @@ enum bitcask_status bitcask_manifest_parse(struct bitcask_manifest *manifest,
 bool bitcask_manifest_checks(struct bitcask_slice text, uint32_t *stored_check,
                              uint32_t *computed_check);
 
-/* The same from the file in @directory; BITCASK_NOT_FOUND: there is none. */
+/*
+ * Read the text alone, in place of what @text holds. BITCASK_NOT_FOUND: there is no such
+ * file. BITCASK_CORRUPT: it is far too large.
+ */
+enum bitcask_status bitcask_manifest_read_text(struct bitcask_io *io,
+                                               bitcask_file directory,
+                                               struct bitcask_buffer *text);
+
+/* Both, for the file in @directory; BITCASK_NOT_FOUND: there is none. */
 enum bitcask_status bitcask_manifest_read(struct bitcask_manifest *manifest,
                                           struct bitcask_io *io, bitcask_file directory);
-
-/* Only its text, into @text, of which the content is replaced. */
-enum bitcask_status bitcask_manifest_text(struct bitcask_io *io, bitcask_file directory,
-                                          struct bitcask_buffer *text);
 
 /*
  * Replace the file: temporary name, sync, rename, directory sync. After a failure

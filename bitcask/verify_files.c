@@ -82,7 +82,7 @@ enum bitcask_status bitcask_pace_step(void *context, uint64_t read_size)
 static enum bitcask_status read_manifest(struct bitcask_verification *verification)
 {
     struct bitcask_slice text;
-    enum bitcask_status status = bitcask_manifest_text(
+    enum bitcask_status status = bitcask_manifest_read_text(
         verification->io, verification->directory, &verification->manifest_text);
 
     if (status == BITCASK_OK) {
@@ -106,7 +106,7 @@ bool bitcask_verification_is_stale(struct bitcask_verification *verification)
 {
     struct bitcask_buffer text = { 0 };
     enum bitcask_status status =
-        bitcask_manifest_text(verification->io, verification->directory, &text);
+        bitcask_manifest_read_text(verification->io, verification->directory, &text);
     bool stale = true;
 
     if (status == BITCASK_NOT_FOUND)
