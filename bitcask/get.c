@@ -5,6 +5,7 @@
  */
 #include "bitcask/cask.h"
 #include "bitcask/check.h"
+#include "bitcask/inspect.h"
 #include "bitcask/status.h"
 
 /* After BITCASK_OK *pin is to be unpinned. */
@@ -48,16 +49,39 @@ enum bitcask_status bitcask_get(struct bitcask *cask, struct bitcask_slice key,
     return status;
 }
 
-enum bitcask_status bitcask_exists(struct bitcask *cask, struct bitcask_slice key)
+/* Find where the record of @key lies, @location, which may be NULL. */
+static enum bitcask_status locate(struct bitcask *cask, struct bitcask_slice key,
+                                  struct bitcask_location *location)
 {
     struct bitcask_place place;
     struct bitcask_pin pin;
     enum bitcask_status status = find(cask, key, &place, &pin);
 
-    if (status == BITCASK_OK) {
-        if ((place.flags & BITCASK_PLACE_EXPIRES) != 0)
-            status = bitcask_cask_read(cask, key, &place, NULL);
-        bitcask_keydir_unpin(cask->keydir, pin);
+    if (status != BITCASK_OK)
+        return status;
+    if ((place.flags & BITCASK_PLACE_EXPIRES) != 0)
+        status = bitcask_cask_read(cask, key, &place, NULL);
+    if (status == BITCASK_OK && location != NULL) {
+        *location = (struct bitcask_location){ 0 };
+        location->segment_id = bitcask_segments_get(&cask->segments, place.segment)->id;
+        location->offset = place.offset;
+        location->sequence = place.sequence;
+        location->value_size = place.value_size;
     }
+    bitcask_keydir_unpin(cask->keydir, pin);
     return status;
+}
+
+enum bitcask_status bitcask_exists(struct bitcask *cask, struct bitcask_slice key)
+{
+    return locate(cask, key, NULL);
+}
+
+enum bitcask_status bitcask_locate(struct bitcask *cask, struct bitcask_slice key,
+                                   struct bitcask_location *location)
+{
+    if (location == NULL)
+        return bitcask_fail_constant(BITCASK_MISUSE,
+                                     "the place for the location is NULL");
+    return locate(cask, key, location);
 }

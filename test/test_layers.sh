@@ -19,6 +19,7 @@ bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
 bitcask/inspector bitcask/inspect_directory
+bitcask/history
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment
