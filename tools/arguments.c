@@ -40,6 +40,13 @@ static const struct known_option {
     { "file", required_argument, TOOL_OPTION_FILE },
     { "rate", required_argument, TOOL_OPTION_RATE },
     { "dead-percent", required_argument, TOOL_OPTION_DEAD_PERCENT },
+    { "header", no_argument, TOOL_OPTION_HEADER },
+    { "stats", no_argument, TOOL_OPTION_STATS },
+    { "raw", no_argument, TOOL_OPTION_RAW },
+    { "hex", no_argument, TOOL_OPTION_HEX },
+    { "live", no_argument, TOOL_OPTION_LIVE },
+    { "key", required_argument, TOOL_OPTION_KEY },
+    { "follow", no_argument, TOOL_OPTION_FOLLOW },
 };
 
 enum {
@@ -88,6 +95,14 @@ static int take_limit(struct parse *parse)
 {
     if (!tool_number_parse(optarg, &parse->request->limit))
         return refuse_value(parse, "limit", "a number");
+    return TOOL_DONE;
+}
+
+static int take_key(struct parse *parse)
+{
+    parse->request->key = taken(parse, optarg);
+    if (parse->request->key.size == 0)
+        return refuse_value(parse, "key", "a key, which has at least one byte");
     return TOOL_DONE;
 }
 
@@ -179,6 +194,8 @@ static int take_option(struct parse *parse, tool_options option)
         return take_limit(parse);
     case TOOL_OPTION_SYNC:
         return take_sync(parse);
+    case TOOL_OPTION_KEY:
+        return take_key(parse);
     case TOOL_OPTION_FILE:
         return take_file(parse);
     case TOOL_OPTION_RATE:

@@ -15,6 +15,10 @@
 #define MERGING                                                                       \
     (TOOL_OPTION_DRY_RUN | TOOL_OPTION_EXPLAIN | TOOL_OPTION_ALL | TOOL_OPTION_FILE | \
      TOOL_OPTION_RATE | TOOL_OPTION_DEAD_PERCENT)
+#define DUMPING                                                                     \
+    (TOOL_OPTION_HEADER | TOOL_OPTION_STATS | TOOL_OPTION_JSON | TOOL_OPTION_RAW |  \
+     TOOL_OPTION_HEX | TOOL_OPTION_KEYS_ONLY | TOOL_OPTION_LIVE | TOOL_OPTION_KEY | \
+     TOOL_OPTION_FROM | TOOL_OPTION_FOLLOW)
 
 static const struct tool_command commands[] = {
     { "set", "KEY VALUE", "set KEY to VALUE; - reads it from standard input",
@@ -37,6 +41,9 @@ static const struct tool_command commands[] = {
     { "merge", "[DIR]", "give the space back that overwritten and deleted pairs take",
       tool_help_merge, 0, 1, 0, MERGING | TOOL_OPTION_JSON | TOOL_OPTION_PROGRESS,
       TOOL_PLACE_BOTH, tool_command_merge, tool_check_merge },
+    { "dump", "[PATH]...", "show what is in data files, hints, MANIFEST or a cask",
+      tool_help_dump, 0, SIZE_MAX, 0, DUMPING, TOOL_PLACE_LINE, tool_command_dump,
+      tool_check_dump },
     { "shell", "", "do what the lines of standard input say", tool_help_shell, 0, 0, 0,
       WRITING | TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_shell, NULL },
     { "sync", "", "make everything safe from power failure", "", 0, 0, 0, 0,
@@ -78,7 +85,7 @@ static void print_table(struct tool_output *output, enum tool_place place)
         const struct tool_command *command = &commands[i];
 
         if (command->place & place)
-            tool_output_print(output, "  %-7s%-11s%s\n", command->name, command->usage,
+            tool_output_print(output, "  %-9s%-11s%s\n", command->name, command->usage,
                               command->brief);
     }
 }

@@ -36,6 +36,13 @@ typedef uint64_t tool_options;
 #define TOOL_OPTION_FILE TOOL_OPTION(21)
 #define TOOL_OPTION_RATE TOOL_OPTION(22)
 #define TOOL_OPTION_DEAD_PERCENT TOOL_OPTION(23)
+#define TOOL_OPTION_HEADER TOOL_OPTION(24)
+#define TOOL_OPTION_STATS TOOL_OPTION(25)
+#define TOOL_OPTION_RAW TOOL_OPTION(26)
+#define TOOL_OPTION_HEX TOOL_OPTION(27)
+#define TOOL_OPTION_LIVE TOOL_OPTION(28)
+#define TOOL_OPTION_KEY TOOL_OPTION(29)
+#define TOOL_OPTION_FOLLOW TOOL_OPTION(30)
 
 /* What is asked for, by a command line or by a line of the shell. */
 struct tool_request {
@@ -48,8 +55,9 @@ struct tool_request {
     const char *env_file;
     const char *log;
     enum bitcask_sync_mode sync;
-    struct bitcask_slice prefix, from, to;
+    struct bitcask_slice prefix, from, to, key;
     uint64_t limit;        /* UINT64_MAX without one */
+    uint64_t offset;       /* what `dump` takes --from for */
     uint64_t rate;         /* 0 without one */
     uint32_t dead_percent; /* 0 without one */
     uint64_t *file_ids;    /* owned */
@@ -124,6 +132,7 @@ tool_command_run tool_command_delete;
 tool_command_run tool_command_stat;
 tool_command_run tool_command_load;
 tool_command_run tool_command_merge;
+tool_command_run tool_command_dump;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */
 tool_command_run tool_command_help;
@@ -134,5 +143,6 @@ tool_command_run tool_command_help;
  */
 tool_command_check tool_check_directory;
 tool_command_check tool_check_merge;
+tool_command_check tool_check_dump;
 
 #endif

@@ -29,7 +29,7 @@ const char tool_help_general[] =
     "  3. FILEPATH in the environment, then in .env\n"
     "  4. `cask` in the working directory\n"
     "set, load and shell create it (not its parents); the others want it there. get,\n"
-    "list, exists and stat only read, also while another process writes.\n"
+    "list, exists, stat and dump only read, also while another process writes.\n"
     "\n"
     "set, delete, load and shell give space back when they end, if the data files have\n"
     "more than 5 MiB, of which at least half is dead: they merge for a second at most,\n"

@@ -21,4 +21,7 @@ extern const char tool_help_load[];
 extern const char tool_help_merge[];
 extern const char tool_help_shell[];
 
+/* help_inspect.c */
+extern const char tool_help_dump[];
+
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/select.h>
+#include <time.h>
 #include <unistd.h>
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
@@ -34,17 +35,35 @@ int tool_interrupt_signal(void)
     return noted;
 }
 
-ssize_t tool_interrupt_read(int descriptor, void *data, size_t size)
+/* Between the look at the note and a wait, lest one comes there. */
+static void block(sigset_t *before)
 {
-    sigset_t blocked, before;
-    fd_set set;
-    int ready;
+    sigset_t blocked;
 
-    /* Blocked between the look at the note and the wait, lest one comes there. */
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaddset(&blocked, signals[i]);
-    sigprocmask(SIG_BLOCK, &blocked, &before);
+    sigprocmask(SIG_BLOCK, &blocked, before);
+}
+
+void tool_interrupt_wait(unsigned ms)
+{
+    struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+    sigset_t before;
+
+    block(&before);
+    if (noted == 0)
+        (void)pselect(0, NULL, NULL, NULL, &time, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+ssize_t tool_interrupt_read(int descriptor, void *data, size_t size)
+{
+    sigset_t before;
+    fd_set set;
+    int ready;
+
+    block(&before);
     if (noted != 0) {
         errno = EINTR;
         ready = -1;

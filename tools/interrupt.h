@@ -23,6 +23,9 @@ int tool_interrupt_signal(void);
  */
 ssize_t tool_interrupt_read(int descriptor, void *data, size_t size);
 
+/* Wait so many milliseconds, or until a signal is noted. */
+void tool_interrupt_wait(unsigned ms);
+
 /* If a signal was noted, end by it now, as whoever started us expects. */
 void tool_interrupt_raise(void);
 

@@ -48,8 +48,7 @@ json_t *tool_json_with(json_t *object, const char *name, json_t *value)
     return NULL;
 }
 
-/* @object with @bytes as @name, or as @name with _base64 behind it. */
-static json_t *with_bytes(json_t *object, const char *name, struct bitcask_slice bytes)
+json_t *tool_json_with_bytes(json_t *object, const char *name, struct bitcask_slice bytes)
 {
     char long_name[64];
     char *text;
@@ -68,9 +67,9 @@ static json_t *with_bytes(json_t *object, const char *name, struct bitcask_slice
 
 json_t *tool_json_pair(struct bitcask_slice key, const struct bitcask_slice *value)
 {
-    json_t *object = with_bytes(json_object(), "key", key);
+    json_t *object = tool_json_with_bytes(json_object(), "key", key);
 
-    return value == NULL ? object : with_bytes(object, "value", *value);
+    return value == NULL ? object : tool_json_with_bytes(object, "value", *value);
 }
 
 json_t *tool_json_numbers(const void *structure, const struct tool_json_field *fields,

@@ -18,6 +18,10 @@ json_t *tool_json_pair(struct bitcask_slice key, const struct bitcask_slice *val
 /* @object with @value, which is released, as @name too. NULL, and freed: no memory. */
 json_t *tool_json_with(json_t *object, const char *name, json_t *value);
 
+/* @object with @bytes as @name, or, if they are not UTF-8, as @name_base64. As above. */
+json_t *tool_json_with_bytes(json_t *object, const char *name,
+                             struct bitcask_slice bytes);
+
 /* A number of a structure, by its name. */
 struct tool_json_field {
     const char *name;
