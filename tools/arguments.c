@@ -47,6 +47,7 @@ static const struct known_option {
     { "live", no_argument, TOOL_OPTION_LIVE },
     { "key", required_argument, TOOL_OPTION_KEY },
     { "follow", no_argument, TOOL_OPTION_FOLLOW },
+    { "at", required_argument, TOOL_OPTION_AT },
 };
 
 enum {
@@ -103,6 +104,13 @@ static int take_key(struct parse *parse)
     parse->request->key = taken(parse, optarg);
     if (parse->request->key.size == 0)
         return refuse_value(parse, "key", "a key, which has at least one byte");
+    return TOOL_DONE;
+}
+
+static int take_at(struct parse *parse)
+{
+    if (!tool_number_parse(optarg, &parse->request->at))
+        return refuse_value(parse, "at", "the sequence of a record");
     return TOOL_DONE;
 }
 
@@ -196,6 +204,8 @@ static int take_option(struct parse *parse, tool_options option)
         return take_sync(parse);
     case TOOL_OPTION_KEY:
         return take_key(parse);
+    case TOOL_OPTION_AT:
+        return take_at(parse);
     case TOOL_OPTION_FILE:
         return take_file(parse);
     case TOOL_OPTION_RATE:

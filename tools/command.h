@@ -43,6 +43,7 @@ typedef uint64_t tool_options;
 #define TOOL_OPTION_LIVE TOOL_OPTION(28)
 #define TOOL_OPTION_KEY TOOL_OPTION(29)
 #define TOOL_OPTION_FOLLOW TOOL_OPTION(30)
+#define TOOL_OPTION_AT TOOL_OPTION(31)
 
 /* What is asked for, by a command line or by a line of the shell. */
 struct tool_request {
@@ -57,6 +58,7 @@ struct tool_request {
     enum bitcask_sync_mode sync;
     struct bitcask_slice prefix, from, to, key;
     uint64_t limit;        /* UINT64_MAX without one */
+    uint64_t at;           /* a sequence */
     uint64_t offset;       /* what `dump` takes --from for */
     uint64_t rate;         /* 0 without one */
     uint32_t dead_percent; /* 0 without one */
@@ -124,6 +126,9 @@ int tool_value_print(struct tool *tool, const struct tool_request *request,
                      struct bitcask_slice key, const struct bitcask_slice *value,
                      size_t *count);
 
+/* `get` with --at; command_history.c has it, with `log` and `undelete`. */
+tool_command_run tool_get_at;
+
 tool_command_run tool_command_set;
 tool_command_run tool_command_get;
 tool_command_run tool_command_exists;
@@ -133,6 +138,8 @@ tool_command_run tool_command_stat;
 tool_command_run tool_command_load;
 tool_command_run tool_command_merge;
 tool_command_run tool_command_dump;
+tool_command_run tool_command_log;
+tool_command_run tool_command_undelete;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */
 tool_command_run tool_command_help;
@@ -144,5 +151,6 @@ tool_command_run tool_command_help;
 tool_command_check tool_check_directory;
 tool_command_check tool_check_merge;
 tool_command_check tool_check_dump;
+tool_command_check tool_check_get;
 
 #endif

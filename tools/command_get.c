@@ -49,9 +49,12 @@ static int get_one(struct tool *tool, const struct tool_request *request,
 
 int tool_command_get(struct tool *tool, const struct tool_request *request)
 {
-    int code = tool_open_to_read(tool, request);
     size_t count = 0;
+    int code;
 
+    if (request->given & TOOL_OPTION_AT)
+        return tool_get_at(tool, request);
+    code = tool_open_to_read(tool, request);
     if (code != TOOL_DONE)
         return code;
     for (size_t i = 0; i < request->operand_count && tool->output.error == 0; i++) {

@@ -23,5 +23,7 @@ extern const char tool_help_shell[];
 
 /* help_inspect.c */
 extern const char tool_help_dump[];
+extern const char tool_help_log[];
+extern const char tool_help_undelete[];
 
 #endif

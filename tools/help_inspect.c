@@ -23,7 +23,7 @@ const char tool_help_dump[] =
     "  --stats        only counts and sizes: live and dead for each file and in all, "
     "and\n"
     "                 how sizes of keys and values are distributed\n"
-    "  --key K        only records of K, in all files: its history\n"
+    "  --key K        only records of K, in all files: its history; see also log\n"
     "  --live         only records that get would return; if the store does not open,\n"
     "                 what can be salvaged, with a warning\n"
     "  --from OFFSET  begin at the first record at OFFSET or behind it; one file only\n"
@@ -53,3 +53,31 @@ const char tool_help_dump[] =
     "The words --raw, --hex, --json and --keys-only exclude each other, but for --json "
     "with\n"
     "--keys-only; so do --header, --stats and choices of records.\n";
+
+const char tool_help_log[] =
+    "The newest first: sequence, kind, size of the value, expiry, file and offset. Old\n"
+    "records are there until a merge takes them; where some are gone, that is said, and\n"
+    "KEY may have had values among them. Reads the files, opens no store.\n"
+    "\n"
+    "  --json  one object a line: \"key\", \"sequence\", \"kind\", \"value_size\",\n"
+    "          \"expiry_ms\" if it has one, \"segment_id\", \"offset\", \"readable\",\n"
+    "          \"current\" (get returns it), \"gap\" (between this and the next newer\n"
+    "          one, or the newest record of the store, records are gone)\n"
+    "\n"
+    "`bitcask get --at SEQUENCE KEY` prints a past value, `bitcask undelete KEY` puts "
+    "the\n"
+    "last one back. The exit status is 2 if no record of KEY is left, and 65 if one of "
+    "them,\n"
+    "or the store, is damaged.\n";
+
+const char tool_help_undelete[] =
+    "If KEY is not there, its newest value that is still on disk is set again, without "
+    "an\n"
+    "expiry. Which one it was is said. If KEY is there, that is said, and nothing is\n"
+    "changed. A merge removes what was deleted for good: before one, `bitcask log KEY`\n"
+    "shows what there is.\n"
+    "\n"
+    "  --json       {\"key\":\"...\",\"restored_sequence\":N}, null if KEY is there\n"
+    "  --sync MODE  see bitcask --help, and there --no-merge too\n"
+    "\n"
+    "The exit status is 2 if nothing is left to bring back, and 65 if that is damaged.\n";
