@@ -22,7 +22,7 @@ bitcask/inspector bitcask/inspect_directory
 bitcask/history
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
-bitcask/segment
+bitcask/segment bitcask/hint_compare
 bitcask/commit bitcask/merge_plan
 bitcask/background bitcask/rotate bitcask/replace
 bitcask/cask
@@ -35,6 +35,7 @@ bitcask/survey bitcask/judge bitcask/finding
 bitcask/fate
 bitcask/verify
 bitcask/verify_files
+bitcask/inspect_hint
 '
 
 # Headers that any file may include; every other one only where it is listed below.
