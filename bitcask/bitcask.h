@@ -378,9 +378,12 @@ typedef enum bitcask_status bitcask_merge_visit(
 /* How to merge. All zero: by the policy, as fast as it goes. */
 struct bitcask_merge_options {
     enum bitcask_merge_choice choice;
-    bool dry_run; /* change nothing; the report says what would be done. A read-only cask
-                     will do. */
-    bool reserved_flags[3];
+    bool dry_run;  /* change nothing; the report says what would be done. A read-only cask
+                      will do. */
+    bool estimate; /* with dry_run: read nothing either; how many tombstones would be
+                      kept, and so how many bytes come back, is then a guess. What is
+                      taken, and why, is not. */
+    bool reserved_flags[2];
     const uint64_t *file_ids; /* for BITCASK_MERGE_FILES; of none, nothing is done */
     size_t file_count;
     uint64_t rate;   /* bytes a second read at most; 0: no limit */

@@ -149,7 +149,7 @@ static enum bitcask_status look_at_tombstones(struct bitcask_merge_run *run)
 {
     enum bitcask_status status = BITCASK_OK;
 
-    if (run->options->explain == NULL && !run->options->dry_run)
+    if (run->options->dry_run ? run->options->estimate : run->options->explain == NULL)
         return BITCASK_OK;
     for (size_t i = 0; i < run->plan.file_count && status == BITCASK_OK; i++) {
         struct bitcask_plan_file *file = &run->plan.files[i];

@@ -85,7 +85,7 @@ static void what_is_misused_is_refused(void **state)
     bool due;
 
     memset(cases, 0, sizeof cases);
-    cases[0].reserved_flags[2] = true;
+    cases[0].reserved_flags[1] = true;
     cases[1].reserved[7] = 1;
     cases[2].choice = (enum bitcask_merge_choice)(BITCASK_MERGE_FILES + 1);
     cases[3].choice = (enum bitcask_merge_choice) - 1;
@@ -244,13 +244,22 @@ static void tombstones_stay_while_an_older_file_does(void **state)
     uint64_t ids[16] = { 0 };
     struct bitcask_merge_options second = { .choice = BITCASK_MERGE_FILES,
                                             .file_count = 1 };
-    struct bitcask_merge_report report, foretold;
+    struct bitcask_merge_report report, foretold, guessed;
+    long reads;
 
     make_tombstones(cask);
     assert_status(bitcask_stat_segments(cask, note_id, ids), BITCASK_OK);
     second.file_ids = &ids[1];
     second.dry_run = true;
+    second.estimate = true;
+    reads = fault_io_count(&disk->fault, FAULT_READ);
+    guessed = merge(cask, &second);
+    assert_int_equal(fault_io_count(&disk->fault, FAULT_READ), reads);
+    second.estimate = false;
     foretold = merge(cask, &second);
+    assert_true(fault_io_count(&disk->fault, FAULT_READ) > reads);
+    assert_int_equal(guessed.taken_count, foretold.taken_count);
+    assert_int_equal(guessed.input_size, foretold.input_size);
     second.dry_run = false;
     report = merge(cask, &second);
     assert_int_equal(report.tombstone_kept_count, 10);
