@@ -269,7 +269,14 @@ struct bitcask_stat {
                                be removed yet; in no number above */
     uint64_t retired_size;  /* bytes in those of this handle's merges */
 
-    uint64_t reserved[11];
+    uint64_t keydir_size; /* bytes of memory that the keys take, tables included */
+
+    /* As the options of this handle say, with the defaults filled in; when a merge is
+       due follows from them. */
+    uint64_t merge_trigger_size;
+    uint64_t merge_dead_percent;
+
+    uint64_t reserved[8];
 };
 
 /* Fill *stat. The numbers are each true, but writers may move between them. */

@@ -65,6 +65,9 @@ unsigned bitcask_keydir_shard(uint64_t hash);
 /* Live keys. */
 uint64_t bitcask_keydir_count(struct bitcask_keydir *keydir);
 
+/* Bytes of memory that it has taken: entries, tables, and what is set aside for more. */
+uint64_t bitcask_keydir_size(struct bitcask_keydir *keydir);
+
 /* READING. Between lock and unlock the shard's places do not change. */
 void bitcask_keydir_read_lock(struct bitcask_keydir *keydir, unsigned shard);
 void bitcask_keydir_read_unlock(struct bitcask_keydir *keydir, unsigned shard);

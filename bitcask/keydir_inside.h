@@ -65,7 +65,8 @@ struct bitcask_shard {
 
     _Alignas(CACHE_LINE_SIZE) pthread_mutex_t writer;
     uint64_t live_count;
-    bool has_long_entries; /* too long for the slab */
+    bool has_long_entries;      /* too long for the slab */
+    _Atomic uint64_t long_size; /* bytes of those that there are */
     void *first_buckets;
     struct bitcask_slab slab;
     struct bitcask_keydir_entry **tombstones; /* while loading */

@@ -78,8 +78,10 @@ struct bitcask_keydir_entry *bitcask_shard_allocate(struct bitcask_shard *shard,
 
     if (entry == NULL)
         return NULL;
-    if (entry_size(key.size) > BITCASK_SLAB_PIECE_MAX)
+    if (entry_size(key.size) > BITCASK_SLAB_PIECE_MAX) {
         shard->has_long_entries = true;
+        (void)atomic_fetch_add(&shard->long_size, entry_size(key.size));
+    }
     if (key.size > 0)
         memcpy(entry->key, key.data, key.size);
     entry->hh.keylen = (unsigned)key.size;
@@ -91,7 +93,11 @@ struct bitcask_keydir_entry *bitcask_shard_allocate(struct bitcask_shard *shard,
 
 static void free_entry(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry)
 {
-    bitcask_slab_free(&shard->slab, entry, entry_size(entry->hh.keylen));
+    size_t size = entry_size(entry->hh.keylen);
+
+    if (size > BITCASK_SLAB_PIECE_MAX)
+        (void)atomic_fetch_sub(&shard->long_size, size);
+    bitcask_slab_free(&shard->slab, entry, size);
 }
 
 bool bitcask_shard_add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry,
@@ -245,6 +251,24 @@ uint64_t bitcask_keydir_count(struct bitcask_keydir *keydir)
         bitcask_keydir_read_unlock(keydir, i);
     }
     return count;
+}
+
+uint64_t bitcask_keydir_size(struct bitcask_keydir *keydir)
+{
+    uint64_t size = sizeof *keydir + bitcask_slab_source_size(&keydir->source);
+
+    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++) {
+        const struct bitcask_shard *shard = &keydir->shards[i];
+        const UT_hash_table *table;
+
+        bitcask_keydir_read_lock(keydir, i);
+        table = shard->table->hh.tbl;
+        size += sizeof *table + atomic_load(&shard->long_size);
+        if (table->buckets != shard->first_buckets) /* those are the source's */
+            size += table->num_buckets * sizeof *table->buckets;
+        bitcask_keydir_read_unlock(keydir, i);
+    }
+    return size;
 }
 
 void bitcask_keydir_read_lock(struct bitcask_keydir *keydir, unsigned shard)

@@ -29,6 +29,7 @@ int bitcask_slab_source_init(struct bitcask_slab_source *source, size_t expected
         size *= 2;
     source->regions = NULL;
     source->region_size_next = size;
+    source->total_size = 0;
     return pthread_mutex_init(&source->lock, NULL);
 }
 
@@ -65,6 +66,7 @@ static struct bitcask_slab_region *add_region(struct bitcask_slab_source *source
     region->size = size;
     region->used = CACHE_LINE_SIZE; /* behind the head, on a line of its own */
     source->regions = region;
+    source->total_size += size;
     if (size < REGION_SIZE_MAX)
         source->region_size_next = 2 * size;
     return region;
@@ -88,6 +90,16 @@ void *bitcask_slab_source_take(struct bitcask_slab_source *source, size_t size)
     }
     (void)pthread_mutex_unlock(&source->lock);
     return chunk;
+}
+
+size_t bitcask_slab_source_size(struct bitcask_slab_source *source)
+{
+    size_t size;
+
+    (void)pthread_mutex_lock(&source->lock);
+    size = source->total_size;
+    (void)pthread_mutex_unlock(&source->lock);
+    return size;
 }
 
 static size_t round_up(size_t size)

@@ -18,12 +18,16 @@ struct bitcask_slab_source {
     pthread_mutex_t lock;
     struct bitcask_slab_region *regions; /* newest first */
     size_t region_size_next;
+    size_t total_size; /* of all regions */
 };
 
 /* Zero on success, or an error number. @expected_size: how much it will give out. */
 int bitcask_slab_source_init(struct bitcask_slab_source *source, size_t expected_size);
 /* Frees all memory of all slabs on it. */
 void bitcask_slab_source_release(struct bitcask_slab_source *source);
+
+/* Bytes of memory that it has from the system, given out or not. */
+size_t bitcask_slab_source_size(struct bitcask_slab_source *source);
 
 /* @size bytes that stay until the release, aligned to a cache line, or NULL. */
 void *bitcask_slab_source_take(struct bitcask_slab_source *source, size_t size);

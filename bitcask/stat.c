@@ -46,6 +46,9 @@ enum bitcask_status bitcask_stat(struct bitcask *cask, struct bitcask_stat *stat
 
     memset(stat, 0, sizeof *stat);
     stat->key_count = bitcask_keydir_count(cask->keydir);
+    stat->keydir_size = bitcask_keydir_size(cask->keydir);
+    stat->merge_trigger_size = cask->options.merge_trigger_size;
+    stat->merge_dead_percent = cask->options.merge_dead_percent;
     stat->last_sequence = cask->last_sequence;
     stat->synced_sequence = cask->synced_sequence;
     if (!cask->options.read_only) {

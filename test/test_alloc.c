@@ -18,13 +18,16 @@ static _Atomic bool armed;
 static _Atomic long left;
 static _Atomic bool onwards;
 static _Atomic long failures;
+static _Atomic size_t asked_size;
 
 static _Thread_local unsigned paused;
 
-static bool fails(void)
+/* Whether the next allocation, of @size, does. */
+static bool fails(size_t size)
 {
     long before;
 
+    atomic_fetch_add(&asked_size, size);
     if (!atomic_load(&armed) || paused > 0)
         return false;
     before = atomic_fetch_sub(&left, 1);
@@ -36,22 +39,22 @@ static bool fails(void)
 
 void *__wrap_malloc(size_t size)
 {
-    return fails() ? NULL : __real_malloc(size);
+    return fails(size) ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return fails() ? NULL : __real_calloc(count, size);
+    return fails(count * size) ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *memory, size_t size)
 {
-    return fails() ? NULL : __real_realloc(memory, size);
+    return fails(size) ? NULL : __real_realloc(memory, size);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
-    return fails() ? NULL : __real_aligned_alloc(alignment, size);
+    return fails(size) ? NULL : __real_aligned_alloc(alignment, size);
 }
 
 static void arm(long skip, bool and_onwards)
@@ -76,6 +79,11 @@ long test_alloc_stop(void)
 {
     atomic_store(&armed, false);
     return atomic_load(&failures);
+}
+
+size_t test_alloc_size(void)
+{
+    return atomic_load(&asked_size);
 }
 
 void test_alloc_pause(void)

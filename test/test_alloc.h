@@ -17,6 +17,8 @@
 #ifndef TEST_TEST_ALLOC_H
 #define TEST_TEST_ALLOC_H
 
+#include <stddef.h>
+
 /* Let @skip allocations from now on succeed, and fail the one after them. */
 void test_alloc_fail(long skip);
 
@@ -25,6 +27,9 @@ void test_alloc_fail_from(long skip);
 
 /* Fail none any more; how many have failed. */
 long test_alloc_stop(void);
+
+/* Bytes that were asked for since the program began, whatever became of them. */
+size_t test_alloc_size(void);
 
 /*
  * Allocations of the calling thread between the two neither count nor fail: those of

@@ -369,6 +369,52 @@ static void long_keys_are_kept_like_short_ones(void **state)
     free(bytes);
 }
 
+static void the_size_is_the_memory_that_was_asked_for(void **state)
+{
+    enum {
+        SHORT_COUNT = 20000,
+        LONG_COUNT = 50,
+        LONG_SIZE = 3000
+    };
+    uint8_t *bytes = test_noise(LONG_SIZE + LONG_COUNT, 1);
+    char text[32];
+
+    (void)state;
+    /* With tables that need not grow, and with such that must. */
+    for (int growing = 0; growing <= 1; growing++) {
+        size_t before = test_alloc_size();
+        struct bitcask_keydir *keydir = create(growing ? 0 : SHORT_COUNT);
+        uint64_t size = bitcask_keydir_size(keydir);
+
+        assert_int_equal(size, test_alloc_size() - before);
+        for (unsigned n = 0; n < SHORT_COUNT; n++)
+            put(keydir, numbered(text, n), n + 1);
+        for (unsigned n = 0; n < LONG_COUNT; n++)
+            put(keydir, (struct bitcask_slice){ bytes + n, LONG_SIZE }, n + 1);
+        size = bitcask_keydir_size(keydir);
+        assert_in_range(size, SHORT_COUNT * 80 + LONG_COUNT * LONG_SIZE,
+                        test_alloc_size() - before);
+        if (growing) /* but for the tables that were given up */
+            assert_in_range(size, (test_alloc_size() - before) / 2, SIZE_MAX);
+        else
+            assert_int_equal(size, test_alloc_size() - before);
+
+        for (unsigned n = 0; n < LONG_COUNT; n++) {
+            struct held held;
+
+            assert_status(hold(&held, keydir,
+                               (struct bitcask_slice){ bytes + n, LONG_SIZE }, false),
+                          BITCASK_OK);
+            bitcask_keydir_remove(keydir, held.shard, held.entry);
+            let_go(&held);
+        }
+        assert_in_range(size - bitcask_keydir_size(keydir), LONG_COUNT * LONG_SIZE,
+                        LONG_COUNT * (LONG_SIZE + 100));
+        bitcask_keydir_close(keydir);
+    }
+    free(bytes);
+}
+
 static void the_seed_changes_every_hash(void **state)
 {
     struct bitcask_keydir *one = NULL, *other = NULL;
@@ -485,6 +531,7 @@ int main(void)
         cmocka_unit_test(keys_are_told_apart_by_every_byte),
         cmocka_unit_test(any_number_of_keys_is_kept),
         cmocka_unit_test(long_keys_are_kept_like_short_ones),
+        cmocka_unit_test(the_size_is_the_memory_that_was_asked_for),
         cmocka_unit_test(the_seed_changes_every_hash),
         cmocka_unit_test(creating_without_memory_leaks_nothing),
         cmocka_unit_test(reserving_without_memory_changes_nothing),

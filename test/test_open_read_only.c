@@ -418,6 +418,54 @@ static void a_read_only_file_system_can_be_read(void **state)
     assert_true(result == 0 || result == CHILD_SKIPPED);
 }
 
+static bool is_due(struct test_disk *disk, const struct bitcask_options *options)
+{
+    struct bitcask *cask = test_cask_open(disk, options);
+    struct bitcask_stat stat = test_cask_stat(cask);
+    bool due = false;
+
+    assert_int_equal(stat.merge_trigger_size, options->merge_trigger_size);
+    assert_int_equal(stat.merge_dead_percent, options->merge_dead_percent);
+    assert_status(bitcask_merge_due(cask, &due), BITCASK_OK);
+    test_cask_close(cask);
+    return due;
+}
+
+/* Three quarters of 3 KB are dead, most of it in the file that would be written on. */
+static void a_reader_knows_whether_a_merge_is_due(void **state)
+{
+    static const struct {
+        uint64_t trigger_size;
+        uint32_t dead_percent;
+        bool due;
+    } cases[] = {
+        { 100, 50, true }, { 2000, 70, true }, { 100000, 50, false }, { 100, 80, false }
+    };
+    struct test_disk *disk = *state;
+    struct bitcask *writer = test_cask_open(disk, NULL);
+    char key[16], value[101];
+
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (unsigned i = 0; i < 80; i++) {
+        (void)snprintf(key, sizeof key, "key %u", i % 20);
+        test_cask_put(writer, key, value);
+    }
+    for (int open = 1; open >= 0; open--) { /* beside the writer, and without */
+        for (size_t i = 0; i < LENGTH_OF(cases); i++) {
+            struct bitcask_options options = {
+                .read_only = true,
+                .merge_trigger_size = cases[i].trigger_size,
+                .merge_dead_percent = cases[i].dead_percent,
+            };
+
+            assert_int_equal(is_due(disk, &options), cases[i].due);
+        }
+        if (open)
+            test_cask_close(writer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +474,7 @@ int main(void)
         disk_test(a_reader_changes_nothing_of_a_closed_cask),
         disk_test(a_reader_changes_nothing_of_a_cask_that_needs_recovery),
         disk_test(a_reader_cannot_write),
+        disk_test(a_reader_knows_whether_a_merge_is_due),
         disk_test(a_reader_takes_no_lock),
         disk_test(a_reader_opens_while_a_writer_writes),
         disk_test(a_reader_opens_while_a_writer_merges),

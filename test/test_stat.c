@@ -344,6 +344,13 @@ static void a_new_cask_is_empty_in_every_respect(void **state)
     struct bitcask_stat stat = test_cask_stat(cask);
     static const struct bitcask_stat zero;
 
+    /* The tables are there, and the options are what they are. */
+    assert_in_range(stat.keydir_size, 100 << 10, 4 << 20);
+    stat.keydir_size = 0;
+    assert_int_equal(stat.merge_trigger_size, 5 << 20);
+    stat.merge_trigger_size = 0;
+    assert_int_equal(stat.merge_dead_percent, 50);
+    stat.merge_dead_percent = 0;
     stat.open_ms = 0;
     assert_memory_equal(&stat, &zero, sizeof stat);
     test_cask_close(cask);
