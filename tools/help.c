@@ -136,8 +136,11 @@ const char tool_help_exists[] =
 
 const char tool_help_stat[] =
     "Sizes are in bytes. `live` is what can be read, `dead` is what was overwritten or\n"
-    "deleted. `replaced` are files that a merge could not remove yet. Merges are\n"
-    "counted since the store was opened, so in the shell.\n"
+    "deleted, `memory` what the keys take while the store is open. `merge` says whether\n"
+    "one would begin by itself, and why; the table says the same of each file: whether\n"
+    "one would take it. Both are for merges without options. `replaced` are files that\n"
+    "a merge could not remove yet. Merges are counted since the store was opened, so in\n"
+    "the shell. `torn` is what an open for writing would cut off; where, is said below.\n"
     "\n"
     "  --json     all of it as one object, with an array \"segments\"\n"
     "  --salvage  step over damage, and count it\n";

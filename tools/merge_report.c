@@ -26,6 +26,14 @@ static const char *const choice_words[] = {
     [BITCASK_MERGE_FILES] = "files",
 };
 
+const char *tool_merge_reason_word(enum bitcask_merge_reason reason)
+{
+    size_t index = (size_t)reason;
+
+    return index < sizeof reason_words / sizeof *reason_words ? reason_words[index]
+                                                              : "unknown";
+}
+
 void tool_merge_count(struct tool_merge *merge, const struct bitcask_merge_file *file)
 {
     merge->file_count++;
@@ -203,12 +211,11 @@ json_t *tool_merge_file_json(const struct bitcask_merge_file *file)
 {
     json_t *object =
         tool_json_numbers(file, file_fields, sizeof file_fields / sizeof *file_fields);
-    size_t reason = (size_t)file->reason;
 
     object = tool_json_with(object, "taken", json_boolean(file->taken));
     object = tool_json_with(object, "active", json_boolean(file->active));
-    if (reason < sizeof reason_words / sizeof *reason_words)
-        object = tool_json_with(object, "reason", json_string(reason_words[reason]));
+    object = tool_json_with(object, "reason",
+                            json_string(tool_merge_reason_word(file->reason)));
     return tool_json_with(object, "why",
                           json_string(bitcask_merge_reason_text(file->reason)));
 }

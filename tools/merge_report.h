@@ -29,6 +29,9 @@ struct tool_merge {
     uint64_t freed_size;
 };
 
+/* The word of JSON for @reason; never NULL. */
+const char *tool_merge_reason_word(enum bitcask_merge_reason reason);
+
 /* Add @file to the sums. */
 void tool_merge_count(struct tool_merge *merge, const struct bitcask_merge_file *file);
 
