@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_doctor_tool.sh BITCASK
-# From the command line: what a store says of itself, and what is said when it is not
-# whole: stat.
+# From the command line: what a store says of itself, what is said when it is not whole,
+# and making it so: stat and hint.
 set -u
 tool=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 # shellcheck source=checks.sh
@@ -26,7 +26,7 @@ make_garbage() {
 out_says() {
     grep -q -e "$1" out || {
         echo "nothing about '$1' in:"
-        cat out
+        head -n 20 out
         return 1
     }
 }
@@ -62,7 +62,118 @@ stat_shows_torn_tails() {
         out_says '^0000000001\.data, offset [0-9]*: 4 bytes behind'
 }
 
+# hint
+
+# One sealed file with its hint, and one that is appended to, without.
+make_hint() {
+    fresh
+    pairs 1 3000 1 | bitcask load && bitcask delete key-000007 &&
+        bitcask merge --all >/dev/null && bitcask delete key-000008 &&
+        bitcask set later 'a	b' || return
+    hint=$(echo "$cask"/*.hint)
+    data=${hint%.hint}.data
+    active=$(echo "$cask"/*.data) && active=${active#* }
+    cp "$hint" hint-before
+}
+
+# doctor COMMAND...: not for one store.
+doctor() {
+    timeout 60 "$tool" "$@"
+}
+
+hints_are_verified() {
+    make_hint && exits 0 doctor hint verify "$cask" && err_is_empty &&
+        out_says '^[0-9]*\.hint  whole: 2,999 entries, 0 of them deletions, for 2\.9 MiB' &&
+        out_says '^[0-9]*\.hint  missing$' && out_says '^1 whole, 1 missing, 0 damaged' &&
+        exits 0 bitcask hint verify --json && [ "$(wc -l <out)" -eq 3 ] &&
+        out_says '^{"state":"whole","exists":true,"segment_id":[0-9]*,"entry_count":2999,' &&
+        out_says '"state":"missing","exists":false,' &&
+        out_says '^{"summary":"hint_verify","result":"clean",.*"whole_count":1,' &&
+        exits 0 doctor hint verify "$hint" && [ "$(wc -l <out)" -eq 2 ] &&
+        exits 0 doctor hint verify "$data" && out_says whole || return
+    cd "$cask" && exits 0 doctor hint verify "${hint##*/}"
+    result=$?
+    cd "$work" && [ "$result" -eq 0 ] && out_says whole
+}
+
+damaged_hints_are_found_and_mended() {
+    make_hint && rm -rf "$cask-copy" && cp -r "$cask" "$cask-copy" &&
+        printf X | dd of="$hint" bs=1 seek=1000 conv=notrunc 2>/dev/null &&
+        exits 65 bitcask hint verify &&
+        out_says '\.hint  damaged: [0-9]*\.hint, offset 1000: ' &&
+        exits 65 bitcask hint verify --json && out_says '"result":"damaged",' &&
+        exits 0 bitcask get later && exits 0 bitcask hint rebuild && err_is_empty &&
+        out_says '\.hint  written: 2,999 entries' && out_says '^2 written, 0 left' &&
+        cmp "$hint" hint-before && exits 0 bitcask hint verify &&
+        out_says '^2 whole, 0 missing, 0 damaged' &&
+        rm "$cask"/*.hint && exits 0 doctor hint rebuild "$hint" && cmp "$hint" hint-before &&
+        [ ! -e "${active%.data}.hint" ] && exits 0 doctor hint rebuild --json "$active" &&
+        out_says '^{"state":"written","exists":true,' &&
+        out_says '^{"summary":"hint_rebuild",' && exits 0 bitcask stat --json &&
+        out_says '"hint_count":2,"scan_count":0,'
+}
+
+no_hint_for_damaged_data() {
+    make_hint && printf X | dd of="$data" bs=1 seek=100000 conv=notrunc 2>/dev/null &&
+        exits 65 bitcask hint verify && out_says 'damaged: .*data, offset [0-9]*: ' &&
+        exits 65 bitcask hint rebuild && err_says 'data, offset [0-9]*' &&
+        out_says '\.hint  left: ' && out_says '^1 written, 1 left' && cmp "$hint" hint-before
+}
+
+no_hint_for_what_may_be_cut() {
+    make_hint && printf junk >>"$active" && exits 0 bitcask hint rebuild &&
+        out_says '\.hint  left: .*open and close the cask first' && out_says '^1 written' &&
+        bitcask set a 1 && exits 0 bitcask hint rebuild && out_says '^[23] written, 0 left'
+}
+
+hints_are_shown() {
+    make_hint && exits 0 doctor hint show "$hint" && err_is_empty &&
+        [ "$(wc -l <out)" -eq 3001 ] && out_says ' 64  *1  *988  put  *key-000001$' &&
+        exits 0 bitcask hint show --json && [ "$(wc -l <out)" -eq 2999 ] &&
+        out_says '"kind":"put","offset":64,.*"record_offset":64,.*"key":"key-000001"}$' &&
+        bitcask hint rebuild >/dev/null && exits 0 doctor hint show "$active" &&
+        out_says ' tombstone  key-000008$' && exits 0 bitcask hint show &&
+        [ "$(grep -c ' salt ' out)" -eq 2 ] &&
+        printf X | dd of="$hint" bs=1 seek=1000 conv=notrunc 2>/dev/null &&
+        exits 65 bitcask hint show && err_says 'is damaged' && out_says ' key-000009$'
+}
+
+hint_says_who_has_the_store() {
+    make_hint || return
+    rm -f input && mkfifo input || return
+    "$tool" --dir "$cask" --no-merge shell <input >/dev/null 2>shell-err &
+    pid=$!
+    exec 3>input
+    printf 'set a 1\n' >&3
+    retry bitcask exists a 2>/dev/null
+    result=0
+    exits 75 bitcask hint rebuild && err_says "$pid" && exits 0 bitcask hint verify &&
+        exits 0 bitcask hint show || result=1
+    exec 3>&-
+    wait "$pid" && [ "$result" -eq 0 ]
+}
+
+hint_usage() {
+    make_hint || return
+    for words in '' 'check' 'verify a b' 'verify --rate 1' "verify --dir x $cask"; do
+        # shellcheck disable=SC2086
+        exits 64 doctor hint $words || return
+    done
+    exits 64 doctor hint verify '' && exits 1 doctor hint verify nowhere &&
+        err_says nowhere && exits 1 doctor hint rebuild nowhere && [ ! -e nowhere ] &&
+        exits 1 doctor hint show nowhere && exits 1 doctor hint show "$cask/0000000999.hint" &&
+        err_says 0000000999 && exits 1 doctor hint verify "$cask/0000000999.hint" &&
+        err_says 0000000999 && exits 0 doctor hint --help && out_says '^usage: bitcask hint'
+}
+
 check 'stat says that a merge is due, and why' stat_says_that_a_merge_is_due
 check 'stat says why none is due' stat_says_that_none_is_due
 check 'stat shows what is torn, and where' stat_shows_torn_tails
+check 'hint verify tells of each hint; a file can be named, too' hints_are_verified
+check 'hint verify finds damage, and hint rebuild mends it' damaged_hints_are_found_and_mended
+check 'hint rebuild writes none for damaged data' no_hint_for_damaged_data
+check 'hint rebuild leaves alone what may still be cut' no_hint_for_what_may_be_cut
+check 'hint show lists the entries' hints_are_shown
+check 'hint rebuild is locked out by a writer, the others are not' hint_says_who_has_the_store
+check 'wrong words of hint are told' hint_usage
 finish

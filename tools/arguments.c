@@ -429,5 +429,6 @@ void tool_request_release(struct tool_request *request)
 {
     free(request->words);
     free(request->file_ids);
+    free(request->path);
     *request = (struct tool_request){ 0 };
 }

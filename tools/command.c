@@ -49,6 +49,9 @@ static const struct tool_command commands[] = {
       1, TOOL_OPTION_JSON, TOOL_PLACE_BOTH, tool_command_log, NULL },
     { "undelete", "KEY", "bring the last value of KEY back", tool_help_undelete, 1, 1, 1,
       TOOL_OPTION_JSON | WRITING, TOOL_PLACE_BOTH, tool_command_undelete, NULL },
+    { "hint", "verify|rebuild|show [DIR|FILE]", "check hints, make them again, show them",
+      tool_help_hint, 1, 2, 0, TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_hint,
+      tool_check_hint },
     { "shell", "", "do what the lines of standard input say", tool_help_shell, 0, 0, 0,
       WRITING | TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_shell, NULL },
     { "sync", "", "make everything safe from power failure", "", 0, 0, 0, 0,
@@ -89,7 +92,12 @@ static void print_table(struct tool_output *output, enum tool_place place)
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct tool_command *command = &commands[i];
 
-        if (command->place & place)
+        if (!(command->place & place))
+            continue;
+        if (strlen(command->usage) > 10) /* it would not fit the column */
+            tool_output_print(output, "  %-9s%s\n  %-20s%s\n", command->name,
+                              command->usage, "", command->brief);
+        else
             tool_output_print(output, "  %-9s%-11s%s\n", command->name, command->usage,
                               command->brief);
     }

@@ -65,6 +65,7 @@ struct tool_request {
     uint64_t *file_ids;    /* owned */
     size_t file_count;
 
+    char *path; /* owned: the directory of a file that was named; NULL for most */
     struct bitcask_slice *words; /* owned: the command's word and the operands */
 };
 
@@ -140,6 +141,7 @@ tool_command_run tool_command_merge;
 tool_command_run tool_command_dump;
 tool_command_run tool_command_log;
 tool_command_run tool_command_undelete;
+tool_command_run tool_command_hint;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */
 tool_command_run tool_command_help;
@@ -152,5 +154,6 @@ tool_command_check tool_check_directory;
 tool_command_check tool_check_merge;
 tool_command_check tool_check_dump;
 tool_command_check tool_check_get;
+tool_command_check tool_check_hint;
 
 #endif

@@ -21,6 +21,9 @@ extern const char tool_help_load[];
 extern const char tool_help_merge[];
 extern const char tool_help_shell[];
 
+/* help_doctor.c */
+extern const char tool_help_hint[];
+
 /* help_inspect.c */
 extern const char tool_help_dump[];
 extern const char tool_help_log[];

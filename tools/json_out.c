@@ -86,6 +86,17 @@ json_t *tool_json_numbers(const void *structure, const struct tool_json_field *f
     return object;
 }
 
+json_t *tool_json_join(json_t *object, json_t *more)
+{
+    int bad = object == NULL || more == NULL || json_object_update(object, more) != 0;
+
+    json_decref(more);
+    if (!bad)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 static int write_part(const char *data, size_t size, void *context)
 {
     tool_output_write(context, data, size);

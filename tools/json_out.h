@@ -32,6 +32,9 @@ struct tool_json_field {
 json_t *tool_json_numbers(const void *structure, const struct tool_json_field *fields,
                           size_t count);
 
+/* @object with the members of @more, which is released. As above, for either. */
+json_t *tool_json_join(json_t *object, json_t *more);
+
 /* Write @object as one line, and release it. False: it was NULL, or no memory. */
 bool tool_json_print(struct tool_output *output, json_t *object);
 

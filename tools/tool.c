@@ -90,7 +90,8 @@ const char *tool_detail(enum bitcask_status status)
     return *detail != 0 ? detail : bitcask_status_text(status);
 }
 
-static int report_open(const struct tool *tool, enum bitcask_status status)
+int tool_report_store(const struct tool *tool, enum bitcask_status status,
+                      const char *could_not)
 {
     const char *detail = tool_detail(status);
     size_t name_length = strlen(tool->directory);
@@ -106,8 +107,8 @@ static int report_open(const struct tool *tool, enum bitcask_status status)
     if (strncmp(detail, tool->directory, name_length) == 0 &&
         strncmp(detail + name_length, ": ", 2) == 0)
         detail += name_length + 2;
-    tool_say(tool, TOOL_LOG_ERROR, "%s could not be opened: %s",
-             tool_name_of(bitcask_text(tool->directory)).text, detail);
+    tool_say(tool, TOOL_LOG_ERROR, "%s %s: %s",
+             tool_name_of(bitcask_text(tool->directory)).text, could_not, detail);
     return tool_exit_of(status);
 }
 
@@ -161,7 +162,7 @@ int tool_open(struct tool *tool, const struct bitcask_options *options)
         return TOOL_DONE;
     status = bitcask_open(&tool->cask, tool->directory, options);
     if (status != BITCASK_OK)
-        return report_open(tool, status);
+        return tool_report_store(tool, status, "could not be opened");
     if (bitcask_stat(tool->cask, &stat) == BITCASK_OK) {
         log_open(tool, begin_ns, options, &stat);
         if (!options->read_only)

@@ -65,6 +65,13 @@ int tool_exit_worse(int one, int other);
 const char *tool_detail(enum bitcask_status status);
 
 /*
+ * Say that the store @could_not, such as `could not be opened`, and why. The exit status;
+ * never 2, which says that a key is missing.
+ */
+int tool_report_store(const struct tool *tool, enum bitcask_status status,
+                      const char *could_not);
+
+/*
  * Open the store, unless it is open, as @options say. Gives an exit status, and has
  * said what went wrong if that is not TOOL_DONE.
  */

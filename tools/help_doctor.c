@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* The help of the commands that check a store and mend it. */
+#include "help.h"
+
+const char tool_help_hint[] =
+    "A hint has the keys of a data file without the values, so that the store opens\n"
+    "fast. One that is lost or damaged costs time, and nothing else. DIR is the store, "
+    "as\n"
+    "--dir DIR is; FILE is one hint in it, or its data file.\n"
+    "\n"
+    "  verify    compare every byte with what the data file has; also while another\n"
+    "            process is writing the store\n"
+    "  rebuild   write them again, byte for byte as the store does. Nobody else may be\n"
+    "            writing the store. A data file that is damaged gets none, and one that\n"
+    "            recovery may still cut gets none: open and close the store first\n"
+    "  show      list the entries: offset in the data file, sequence, size of the "
+    "value,\n"
+    "            kind and key, escaped as `list` does it\n"
+    "\n"
+    "  --json    one object a line. verify and rebuild: \"segment_id\", \"state\" "
+    "(whole,\n"
+    "            missing, damaged, written or left), \"exists\", \"entry_count\",\n"
+    "            \"tombstone_count\", \"data_size\", \"hint_size\" and \"detail\", then "
+    "one with\n"
+    "            \"summary\", \"result\" and numbers. show: \"file\", \"kind\" (put, "
+    "tombstone,\n"
+    "            damage), \"offset\" and \"size\" in the hint, \"record_offset\" and\n"
+    "            \"record_size\" in the data file, \"sequence\", \"value_size\", and "
+    "\"key\" or\n"
+    "            \"key_base64\"\n"
+    "\n"
+    "The exit status is 0 if all is well, also where a hint is missing; 65 if a hint or\n"
+    "its data file is damaged; 75 if another process is writing the store.\n";
