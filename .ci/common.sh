@@ -8,8 +8,9 @@ unset BITCASK_DIR BITCASK_MERGE FILEPATH LOG_LEVEL DESTDIR
 
 packages_build='gcc libc6-dev meson pkg-config
 uthash-dev libdeflate-dev libxxhash-dev libjansson-dev'
-# g++ to be an embedder in C++, procps and util-linux (setpriv) for the tests' scripts.
-packages_test='g++ libcmocka-dev procps util-linux'
+# g++ to be an embedder in C++, procps and util-linux (setpriv) for the tests' scripts,
+# scdoc and groff-base for the manual pages.
+packages_test='g++ libcmocka-dev procps util-linux scdoc groff-base'
 
 say() {
     printf '\n== %s\n' "$*"

@@ -13,12 +13,26 @@ header=$source_root/bitcask/inspect.h # which includes the other
 version=$(sed -n "s/^ *version: '\(.*\)',/\1/p" "$source_root/meson.build" | head -n 1)
 soname=libbitcask.so.${version%%.*}
 
+# The manual pages, if they can be made.
+pages=
+if command -v scdoc >/dev/null; then
+    for page in "$source_root"/docs/man/*.scd; do
+        page=$(basename "$page" .scd)
+        pages="$pages share/man/man${page##*.}/$page"
+    done
+    man_pages=enabled
+else
+    echo 'not checked, without scdoc: the manual pages'
+    man_pages=disabled
+fi
+
 install() {
     kind=$1
     build=$work/build-$kind
     copy_sources "$source_root" "$work/source"
     meson setup "$build" "$work/source" --wrap-mode=nodownload --prefix="$work/$kind" \
-        --libdir=lib --default-library="$kind" -Dtests=disabled -Dtools=enabled &&
+        --libdir=lib --default-library="$kind" -Dtests=disabled -Dtools=enabled \
+        -Dman-pages="$man_pages" &&
         meson install -C "$build"
 }
 
@@ -86,7 +100,7 @@ only_bitcask() {
 destdir() {
     DESTDIR=$work/root meson install -C "$work/build-shared" --no-rebuild
     for file in include/bitcask/bitcask.h lib/libbitcask.so bin/bitcask \
-        bin/bitcask-merge; do
+        bin/bitcask-merge $pages; do
         [ -e "$work/root$work/shared/$file" ] || {
             echo "no $file"
             return 1
@@ -97,7 +111,7 @@ destdir() {
 check 'installs, shared' install shared
 for file in include/bitcask/bitcask.h include/bitcask/inspect.h \
     lib/libbitcask.so "lib/libbitcask.so.$version" \
-    lib/pkgconfig/bitcask.pc bin/bitcask bin/bitcask-merge; do
+    lib/pkgconfig/bitcask.pc bin/bitcask bin/bitcask-merge $pages; do
     check "there is $file" test -f "$work/shared/$file"
 done
 check "libbitcask.so is a link to $soname" links_to libbitcask.so "$soname"
