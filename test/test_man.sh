@@ -1,7 +1,8 @@
 #!/bin/sh
 # test_man.sh SOURCE_ROOT TOOLS_DIRECTORY
 # What the pages in docs/man say is so: every example in them is run and prints what it
-# shows, they name the options that the tools have and no others, and they can be read.
+# shows, they name the options that the tools have and no others, and they can be read. The
+# sessions in docs/*.md are run, too.
 #
 # In a page every ``` block is a session, as a terminal shows it: lines `$ COMMAND`, those
 # that go on with a command as `> MORE`, and behind them what comes on both streams. In
@@ -18,9 +19,15 @@ pages=$source_root/docs/man
 newline='
 '
 
-# The sessions of page $1, without the backslashes that are for scdoc.
+# The sessions of page $1, without the backslashes that are for scdoc; in Markdown they
+# are blocks of the language console.
 sessions() {
-    awk '/^```$/ { inside = !inside; next } inside' "$1" | sed 's/\\\(.\)/\1/g'
+    case $1 in
+    *.scd)
+        awk '/^```$/ { inside = !inside; next } inside' "$1" | sed 's/\\\(.\)/\1/g'
+        ;;
+    *) awk '/^```/ { inside = $0 == "```console"; next } inside' "$1" ;;
+    esac
 }
 
 # Whether the lines of file $1 are those of the patterns in file $2. The lines of one that
@@ -213,6 +220,12 @@ for file in "$pages"/*.scd; do
             examples_unlike_the_page "$page"
     else
         echo "not checked, without scdoc and groff: how $page is rendered"
+    fi
+done
+
+for file in "$source_root"/docs/*.md; do
+    if grep -q '^```console$' "$file"; then
+        check "docs/$(basename "$file"): the session prints what it shows" examples "$file"
     fi
 done
 
