@@ -192,7 +192,7 @@ has_section() {
 render() {
     rm -f "$work/rendered"
     scdoc <"$pages/$1.scd" >"$work/page" || return
-    groff -man -t -Tutf8 -ww -P-c -P-b -P-o -P-u "$work/page" 2>"$work/warnings" |
+    groff -man -t -Kutf8 -Tutf8 -ww -P-c -P-b -P-o -P-u "$work/page" 2>"$work/warnings" |
         without_breaks >"$work/rendered"
     cat "$work/warnings"
     [ -s "$work/rendered" ] && [ ! -s "$work/warnings" ]
