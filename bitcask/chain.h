@@ -101,6 +101,15 @@ bool bitcask_chain_keeps(const struct bitcask_chain *chain,
 /* After a crash: what is kept is made durable, the rest is removed. */
 enum bitcask_status bitcask_chain_mend(struct bitcask_chain *chain);
 
+/*
+ * Write the bytes from @offset to @end of the file of segment @id over themselves, cut it
+ * there, and sync it.
+ */
+enum bitcask_status bitcask_chain_settle_file(struct bitcask_io *io,
+                                              bitcask_file directory, uint64_t id,
+                                              uint64_t salt, uint64_t offset,
+                                              uint64_t end);
+
 /* Cut what lies behind the end of sealed segments: it was never ours. */
 enum bitcask_status bitcask_chain_cut_sealed(struct bitcask *cask);
 

@@ -125,23 +125,6 @@ enum bitcask_status bitcask_directory_check_unused(struct bitcask *cask,
     return BITCASK_OK;
 }
 
-/* The manifest is in order of id. */
-static bool is_listed(const struct bitcask_manifest *manifest, uint64_t id)
-{
-    size_t low = 0;
-    size_t high = manifest->segment_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (manifest->segments[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < manifest->segment_count && manifest->segments[low].id == id;
-}
-
 enum bitcask_status bitcask_listing_check(struct bitcask *cask,
                                           const struct bitcask_listing *listing,
                                           const struct bitcask_manifest *manifest)
@@ -149,7 +132,7 @@ enum bitcask_status bitcask_listing_check(struct bitcask *cask,
     const uint64_t *ids = listing->data_ids.data;
 
     for (size_t i = 0; i < listing->data_ids.size / sizeof *ids; i++) {
-        if (is_listed(manifest, ids[i]))
+        if (bitcask_manifest_find(manifest, ids[i]) != NULL)
             continue;
         if (!cask->options.salvage)
             return bitcask_fail(

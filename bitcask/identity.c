@@ -47,9 +47,8 @@ static enum bitcask_status is_proven(struct bitcask_io *io, bitcask_file file,
     return status == BITCASK_NO_MEMORY ? status : BITCASK_OK;
 }
 
-/* The salt that the hint of segment @id has, 0 if there is none. */
-static enum bitcask_status salt_of_hint(struct bitcask_io *io, bitcask_file directory,
-                                        uint64_t id, uint64_t *salt)
+enum bitcask_status bitcask_identify_hint(struct bitcask_io *io, bitcask_file directory,
+                                          uint64_t id, uint64_t *salt)
 {
     uint8_t bytes[BITCASK_FILE_HEADER_SIZE];
     struct bitcask_file_header header;
@@ -76,15 +75,6 @@ static bool has_check(const uint8_t bytes[BITCASK_FILE_HEADER_SIZE])
     return bitcask_load32(bytes + CHECK) == bitcask_check(0, bytes, CHECK);
 }
 
-static uint64_t salt_of_manifest(const struct bitcask_manifest *manifest, uint64_t id)
-{
-    for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++) {
-        if (manifest->segments[i].id == id)
-            return manifest->segments[i].salt;
-    }
-    return 0;
-}
-
 enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directory,
                                      uint64_t id, bitcask_file file, uint64_t size,
                                      const struct bitcask_manifest *manifest,
@@ -92,6 +82,7 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
 {
     uint8_t bytes[BITCASK_FILE_HEADER_SIZE] = { 0 };
     struct bitcask_file_header header;
+    const struct bitcask_manifest_segment *line;
     uint64_t salts[3] = { 0 };
     size_t got;
     enum bitcask_status status = read_start(io, file, id, bytes, &got);
@@ -111,8 +102,9 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
         (identity->header == BITCASK_UNSUPPORTED && has_check(bytes)))
         return BITCASK_OK;
 
-    salts[0] = salt_of_manifest(manifest, id);
-    status = salt_of_hint(io, directory, id, &salts[1]);
+    line = manifest != NULL ? bitcask_manifest_find(manifest, id) : NULL;
+    salts[0] = line != NULL ? line->salt : 0;
+    status = bitcask_identify_hint(io, directory, id, &salts[1]);
     salts[2] = bitcask_load64(bytes + SALT);
     for (size_t i = 0; i < 3 && status == BITCASK_OK && !identity->known; i++) {
         if (salts[i] == 0)

@@ -28,4 +28,8 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
                                      const struct bitcask_manifest *manifest,
                                      struct bitcask_identity *identity);
 
+/* The salt in the header of the hint of segment @id; 0 if there is none to go by. */
+enum bitcask_status bitcask_identify_hint(struct bitcask_io *io, bitcask_file directory,
+                                          uint64_t id, uint64_t *salt);
+
 #endif

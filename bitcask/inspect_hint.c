@@ -44,30 +44,6 @@ struct patient {
     char detail[BITCASK_DETAIL_SIZE];
 };
 
-static int compare_ids(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
-static const struct bitcask_manifest_segment *find_line(
-    const struct bitcask_manifest *manifest, uint64_t id)
-{
-    for (size_t i = 0; i < manifest->segment_count; i++) {
-        if (manifest->segments[i].id == id)
-            return &manifest->segments[i];
-    }
-    return NULL;
-}
-
-static bool has_id(const struct bitcask_buffer *ids, uint64_t id)
-{
-    return ids->size > 0 &&
-           bsearch(&id, ids->data, ids->size / sizeof id, sizeof id, compare_ids) != NULL;
-}
-
 /* Only a rebuild must know what is sealed; to verify, the data files will do. */
 static enum bitcask_status read_manifest(struct doctor *doctor)
 {
@@ -113,7 +89,7 @@ static enum bitcask_status look_at_end(struct doctor *doctor)
 
         if (bitcask_manifest_is_outside(line->state) ||
             line->state == BITCASK_MANIFEST_SEALED ||
-            !has_id(&doctor->listing.data_ids, line->id))
+            !bitcask_listing_has(&doctor->listing.data_ids, line->id))
             continue;
         status = size_of_data(doctor, line->id, &size);
         if (status != BITCASK_OK)
@@ -138,14 +114,9 @@ static enum bitcask_status look(struct doctor *doctor)
     if (!doctor->listing.manifest && ids->size == 0)
         return bitcask_fail_constant(BITCASK_NOT_FOUND,
                                      "there is no cask in the directory");
-    if (ids->size > 0)
-        qsort(ids->data, ids->size / sizeof(uint64_t), sizeof(uint64_t), compare_ids);
-    if (doctor->listing.hint_ids.size > 0)
-        qsort(doctor->listing.hint_ids.data,
-              doctor->listing.hint_ids.size / sizeof(uint64_t), sizeof(uint64_t),
-              compare_ids);
+    bitcask_listing_sort(&doctor->listing);
     status = read_manifest(doctor);
-    if (status == BITCASK_OK && doctor->id != 0 && !has_id(ids, doctor->id))
+    if (status == BITCASK_OK && doctor->id != 0 && !bitcask_listing_has(ids, doctor->id))
         status = bitcask_fail(BITCASK_NOT_FOUND, "there is no %010" PRIu64 ".data",
                               doctor->id);
     return status;
@@ -237,7 +208,7 @@ static enum bitcask_status verify(struct doctor *doctor, struct patient *patient
     enum bitcask_status status;
 
     /* Without a hint there is nothing to compare. */
-    if (!has_id(&doctor->listing.hint_ids, report->segment_id))
+    if (!bitcask_listing_has(&doctor->listing.hint_ids, report->segment_id))
         return BITCASK_OK;
     report->exists = true;
     status = find_salt(doctor, patient, &subject.salt);
@@ -361,7 +332,7 @@ static enum bitcask_status rebuild(struct doctor *doctor, struct patient *patien
     const char *why = NULL;
 
     patient->report.exists =
-        has_id(&doctor->listing.hint_ids, patient->report.segment_id);
+        bitcask_listing_has(&doctor->listing.hint_ids, patient->report.segment_id);
     if (line == NULL)
         return bitcask_fail(BITCASK_CORRUPT,
                             "%010" PRIu64
@@ -388,12 +359,12 @@ static enum bitcask_status judge_again(struct doctor *doctor, uint64_t id,
     char detail[BITCASK_DETAIL_SIZE];
 
     (void)snprintf(detail, sizeof detail, "%s", bitcask_error_detail());
-    if (!doctor->rebuilds && find_line(&doctor->manifest, id) != NULL) {
+    if (!doctor->rebuilds && bitcask_manifest_find(&doctor->manifest, id) != NULL) {
         enum bitcask_status read = read_manifest(doctor);
 
         if (read != BITCASK_OK)
             return read;
-        line = find_line(&doctor->manifest, id);
+        line = bitcask_manifest_find(&doctor->manifest, id);
         *replaced = doctor->manifest_known &&
                     (line == NULL || bitcask_manifest_is_outside(line->state));
     }
@@ -403,7 +374,7 @@ static enum bitcask_status judge_again(struct doctor *doctor, uint64_t id,
 /* Look at, or make, the hint of @id, and tell. */
 static enum bitcask_status treat(struct doctor *doctor, uint64_t id)
 {
-    struct patient patient = { .line = find_line(&doctor->manifest, id),
+    struct patient patient = { .line = bitcask_manifest_find(&doctor->manifest, id),
                                .report = { .segment_id = id } };
     bool replaced = false;
     enum bitcask_status status;

@@ -75,6 +75,25 @@ enum bitcask_status bitcask_manifest_add(struct bitcask_manifest *manifest,
     return BITCASK_OK;
 }
 
+const struct bitcask_manifest_segment *bitcask_manifest_find(
+    const struct bitcask_manifest *manifest, uint64_t id)
+{
+    size_t low = 0;
+    size_t high = manifest->segment_count;
+
+    while (low < high) { /* they are in order of id */
+        size_t middle = low + (high - low) / 2;
+
+        if (manifest->segments[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == manifest->segment_count || manifest->segments[low].id != id)
+        return NULL;
+    return &manifest->segments[low];
+}
+
 static void format_segment(const struct bitcask_manifest_segment *segment,
                            char line[LINE_SIZE])
 {

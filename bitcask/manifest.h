@@ -94,6 +94,10 @@ void bitcask_manifest_release(struct bitcask_manifest *manifest);
 enum bitcask_status bitcask_manifest_add(struct bitcask_manifest *manifest,
                                          const struct bitcask_manifest_segment *segment);
 
+/* The line of segment @id; NULL: there is none. */
+const struct bitcask_manifest_segment *bitcask_manifest_find(
+    const struct bitcask_manifest *manifest, uint64_t id);
+
 /* Append the text of @manifest to @text. */
 enum bitcask_status bitcask_manifest_format(const struct bitcask_manifest *manifest,
                                             struct bitcask_buffer *text);

@@ -77,21 +77,18 @@ static enum bitcask_status rewrite(struct bitcask_io *io, bitcask_file file,
     return status;
 }
 
-/*
- * Write the bytes from @offset to @end again, cut the file of segment @id there, and
- * sync it.
- */
-static enum bitcask_status settle_file(struct bitcask *cask, uint64_t id, uint64_t salt,
-                                       uint64_t offset, uint64_t end)
+enum bitcask_status bitcask_chain_settle_file(struct bitcask_io *io,
+                                              bitcask_file directory, uint64_t id,
+                                              uint64_t salt, uint64_t offset,
+                                              uint64_t end)
 {
-    struct bitcask_io *io = cask->io;
     bitcask_file file = BITCASK_NO_FILE;
     uint64_t size;
     bool torn;
     enum bitcask_status status;
 
-    status = bitcask_data_file_open(io, cask->directory, id, salt, BITCASK_IO_WRITE,
-                                    &file, &size, &torn);
+    status = bitcask_data_file_open(io, directory, id, salt, BITCASK_IO_WRITE, &file,
+                                    &size, &torn);
     if (status != BITCASK_OK)
         return status;
     if (offset < end)
@@ -128,8 +125,8 @@ static enum bitcask_status settle(struct bitcask_chain *chain, struct bitcask_li
     }
     if (link->proven_size < link->kept_size)
         cask->recovered_size += link->kept_size - link->proven_size;
-    return settle_file(cask, link->line.id, link->line.salt, link->proven_size,
-                       link->kept_size);
+    return bitcask_chain_settle_file(cask->io, cask->directory, link->line.id,
+                                     link->line.salt, link->proven_size, link->kept_size);
 }
 
 enum bitcask_status bitcask_chain_cut_sealed(struct bitcask *cask)
@@ -142,8 +139,9 @@ enum bitcask_status bitcask_chain_cut_sealed(struct bitcask *cask)
 
         if (!atomic_load(&segment->sealed) || segment->cut_size == 0)
             continue;
-        status = settle_file(cask, segment->id, segment->salt, segment->cut_offset,
-                             segment->cut_offset);
+        status = bitcask_chain_settle_file(cask->io, cask->directory, segment->id,
+                                           segment->salt, segment->cut_offset,
+                                           segment->cut_offset);
         if (status != BITCASK_OK)
             return status;
     }

@@ -80,6 +80,7 @@ void bitcask_survey_release(struct bitcask_survey *survey)
     for (size_t i = 0; i < survey->casualty_count; i++)
         free(survey->casualties[i].key);
     free(survey->casualties);
+    free(survey->doubles);
     free(survey->flaws);
     memset(survey, 0, sizeof *survey);
 }
@@ -214,6 +215,26 @@ static enum bitcask_status compare_entry(struct work *work,
     return status == BITCASK_OK ? next_entry(work) : status;
 }
 
+/* A record whose sequence was there before; one finding says it of all of a file. */
+static enum bitcask_status note_double(struct bitcask_survey *survey,
+                                       const struct bitcask_scan_item *item)
+{
+    struct bitcask_flaw flaw = {
+        .kind = BITCASK_FINDING_SEQUENCE,
+        .offset = item->offset,
+        .sequence = item->header.sequence,
+        .detail = "a record of the same sequence has been found before",
+    };
+    enum bitcask_status status = grow(&survey->doubles, survey->double_count,
+                                      &survey->double_capacity, sizeof *survey->doubles);
+
+    if (status != BITCASK_OK)
+        return status;
+    survey->doubles[survey->double_count++] = item->offset;
+    return survey->double_count == 1 ? bitcask_survey_add_flaw(survey, &flaw)
+                                     : BITCASK_OK;
+}
+
 /* A record that is whole. */
 static enum bitcask_status take_record(struct work *work,
                                        const struct bitcask_scan_item *item)
@@ -230,18 +251,8 @@ static enum bitcask_status take_record(struct work *work,
         if (status != BITCASK_OK)
             return status;
     }
-    if (!added) {
-        struct bitcask_flaw flaw = {
-            .kind = BITCASK_FINDING_SEQUENCE,
-            .offset = item->offset,
-            .sequence = sequence,
-            .detail = "a record of the same sequence has been found before",
-        };
-
-        /* A file that is there twice has thousands; the first one says it. */
-        return survey->double_count++ == 0 ? bitcask_survey_add_flaw(survey, &flaw)
-                                           : BITCASK_OK;
-    }
+    if (!added)
+        return note_double(survey, item);
     survey->record_count++;
     survey->record_size += item->size;
     survey->tombstone_count += item->kind == BITCASK_INSPECT_TOMBSTONE;

@@ -59,7 +59,9 @@ struct bitcask_survey {
     uint64_t record_size;    /* bytes in them */
     uint64_t first_sequence; /* 0: there is none */
     uint64_t last_sequence;
-    uint64_t double_count;     /* whole ones of which the sequence was there before */
+    uint64_t *doubles; /* where those are of which the sequence was there before */
+    size_t double_count;
+    size_t double_capacity;
     uint64_t highest_sequence; /* that anything intact speaks of */
     enum bitcask_hint_state hint;
     uint64_t hint_covered;

@@ -210,10 +210,8 @@ static const char *why_unlisted(const struct bitcask_verification *verification,
 {
     const struct bitcask_manifest *manifest = &verification->manifest;
 
-    for (size_t i = 0; i < manifest->segment_count; i++) {
-        if (manifest->segments[i].id == id)
-            return NULL;
-    }
+    if (bitcask_manifest_find(manifest, id) != NULL)
+        return NULL;
     return id >= manifest->next_id
                ? "MANIFEST does not list it, and is older than it"
                : "MANIFEST does not list it: a merge has replaced it once, or it is not "

@@ -80,6 +80,12 @@ enum bitcask_status bitcask_verification_survey(
 enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verification,
                                               struct bitcask_fates *fates);
 
+/* Read the first @end bytes of the data file of @id for whole records of keys in @fates.
+ */
+enum bitcask_status bitcask_fates_read(struct bitcask_fates *fates, struct bitcask_io *io,
+                                       bitcask_file directory, uint64_t id, uint64_t salt,
+                                       uint64_t end, uint64_t now_ms);
+
 /* Whether the MANIFEST has changed since the beginning. */
 bool bitcask_verification_is_stale(struct bitcask_verification *verification);
 

@@ -394,33 +394,27 @@ enum bitcask_status bitcask_verification_survey(struct bitcask_verification *ver
     return status;
 }
 
-static enum bitcask_status meet_in_file(struct bitcask_verification *verification,
-                                        const struct bitcask_checked_file *file,
-                                        struct bitcask_fates *fates)
+enum bitcask_status bitcask_fates_read(struct bitcask_fates *fates, struct bitcask_io *io,
+                                       bitcask_file directory, uint64_t id, uint64_t salt,
+                                       uint64_t end, uint64_t now_ms)
 {
-    struct bitcask_io *io = verification->io;
     struct bitcask_scan_item item;
     struct bitcask_scan scan = { 0 };
     bitcask_file data = BITCASK_NO_FILE;
     uint64_t size;
-    uint64_t end = file->survey.end;
     enum bitcask_status status = bitcask_data_file_open_unchecked(
-        io, verification->directory, file->line.id, BITCASK_IO_READ, &data, &size);
+        io, directory, id, BITCASK_IO_READ, &data, &size);
 
-    if (file->unsealed && end > file->kept_size)
-        end = file->kept_size;
-    if (end > size)
-        end = size;
     if (status == BITCASK_OK)
-        status =
-            bitcask_scan_init(&scan, io, data, file->line.id, file->survey.salt, end);
-    while (status == BITCASK_OK || (status == BITCASK_IO && scan.walk.offset < end)) {
+        status = bitcask_scan_init(&scan, io, data, id, salt, end < size ? end : size);
+    while (status == BITCASK_OK) {
         status = bitcask_scan_next(&scan, &item);
         if (status == BITCASK_OK && bitcask_scan_item_is_whole(&item))
-            bitcask_fates_meet(
-                fates, item.key, item.header.sequence,
-                item.kind == BITCASK_INSPECT_TOMBSTONE ||
-                    bitcask_record_expired(&item.header, verification->now_ms));
+            bitcask_fates_meet(fates, item.key, item.header.sequence,
+                               item.kind == BITCASK_INSPECT_TOMBSTONE ||
+                                   bitcask_record_expired(&item.header, now_ms));
+        if (status == BITCASK_IO) /* it goes on behind what cannot be read */
+            status = BITCASK_OK;
     }
     bitcask_scan_release(&scan);
     if (data != BITCASK_NO_FILE)
@@ -434,8 +428,15 @@ enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verif
     enum bitcask_status status = BITCASK_OK;
 
     for (size_t i = 0; i < verification->file_count && status == BITCASK_OK; i++) {
-        if (verification->files[i].survey.end > 0)
-            status = meet_in_file(verification, &verification->files[i], fates);
+        const struct bitcask_checked_file *file = &verification->files[i];
+        uint64_t end = file->survey.end;
+
+        if (file->unsealed && end > file->kept_size)
+            end = file->kept_size;
+        if (end > 0)
+            status = bitcask_fates_read(fates, verification->io, verification->directory,
+                                        file->line.id, file->survey.salt, end,
+                                        verification->now_ms);
     }
     return status;
 }

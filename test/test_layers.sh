@@ -34,7 +34,8 @@ bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
 bitcask/survey bitcask/judge bitcask/finding
 bitcask/fate
 bitcask/verify
-bitcask/verify_files
+bitcask/verify_files bitcask/repair
+bitcask/repair_plan bitcask/repair_copy
 bitcask/inspect_hint
 '
 
