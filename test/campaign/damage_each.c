@@ -91,14 +91,15 @@ static void visit_moves(struct damage_reach *reach, unsigned file)
 
 static void visit_whole_file(struct damage_reach *reach, unsigned file)
 {
-    struct damage damage = { .kind = DAMAGE_REMOVE, .file = file, .other = file };
+    struct damage damage = { .kind = DAMAGE_FOREIGN, .file = file };
 
-    reach->visit(&damage, reach->context);
-    damage.kind = DAMAGE_FOREIGN;
     reach->visit(&damage, reach->context);
     for (damage.other = 0; damage.other < reach->subject->image.count; damage.other++) {
         damage.kind = DAMAGE_EXCHANGE_FILES;
         if (damage.other > file)
+            reach->visit(&damage, reach->context);
+        damage.kind = DAMAGE_REMOVE;
+        if (damage.other >= file)
             reach->visit(&damage, reach->context);
         damage.kind = DAMAGE_REPLACE;
         reach->visit(&damage, reach->context);

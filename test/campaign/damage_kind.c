@@ -16,7 +16,7 @@ enum {
 static const char *const kind_names[DAMAGE_KINDS] = {
     "flip",     "cut",  "extend", "fill",           "copy",    "stale",
     "exchange", "move", "remove", "exchange-files", "replace", "foreign",
-    "old",      "add",  "unhint", "several",
+    "old",      "add",  "unhint", "several",        "none",
 };
 
 /* Free, taken by the cask in future, spelled almost right, junk. */
@@ -344,6 +344,7 @@ void damage_apply(const struct damage_subject *subject, const struct damage *dam
     switch (damage->kind) {
     case DAMAGE_REMOVE:
         damage_image_remove(image, name);
+        damage_image_remove(image, other_name);
         break;
     case DAMAGE_EXCHANGE_FILES:
         if (file != NULL && other != NULL)

@@ -18,7 +18,7 @@ enum damage_kind {
     DAMAGE_STALE,          /* sector a is as it was in snapshot b */
     DAMAGE_EXCHANGE,       /* sectors a and b */
     DAMAGE_MOVE,           /* the c bytes at a come to lie before b */
-    DAMAGE_REMOVE,         /* the file */
+    DAMAGE_REMOVE,         /* file and other, maybe the same */
     DAMAGE_EXCHANGE_FILES, /* the file and the other one */
     DAMAGE_REPLACE,        /* the file becomes a copy of the other one */
     DAMAGE_FOREIGN,        /* it becomes that of another cask */
@@ -26,6 +26,7 @@ enum damage_kind {
     DAMAGE_ADD,            /* a file of name a with the bytes of the file, or filling b */
     DAMAGE_UNHINT,         /* all hints removed */
     DAMAGE_SEVERAL,        /* 2 to 4 of them, by seed a */
+    DAMAGE_NONE,           /* all as it was */
     DAMAGE_KINDS
 };
 
