@@ -118,6 +118,9 @@ static enum bitcask_status judge_file(struct bitcask_verification *verification,
                        verification->verdict.status == BITCASK_OK && file->kept_size == 0;
     enum bitcask_status status = BITCASK_OK;
 
+    if (file->unreadable)
+        return add_flaw(file, BITCASK_FINDING_UNREADABLE, 0, line->size,
+                        "the system does not open it");
     if (never_begun)
         return BITCASK_OK;
     if (!file->exists)

@@ -37,6 +37,7 @@ struct bitcask_checked_file {
     struct bitcask_manifest_segment line; /* state PREPARED without a MANIFEST */
     bool unsealed;
     bool exists;
+    bool unreadable; /* it exists, but the system does not open it */
     bool hint_exists;
     bool surveyed; /* and nothing was wrong, so that once was enough */
     uint64_t size;

@@ -127,7 +127,7 @@ static enum bitcask_status look_at_file(struct bitcask_verification *verificatio
     enum bitcask_status status = bitcask_data_file_open_unchecked(
         io, verification->directory, file->line.id, BITCASK_IO_READ, &data, &file->size);
 
-    file->exists = status == BITCASK_OK;
+    file->exists = status == BITCASK_OK || status == BITCASK_IO;
     if (status == BITCASK_OK)
         io->close(io, data);
     return status == BITCASK_NOT_FOUND || status == BITCASK_IO ? BITCASK_OK : status;
@@ -281,8 +281,11 @@ static enum bitcask_status survey_file(struct bitcask_verification *verification
         status =
             bitcask_data_file_open_unchecked(io, verification->directory, file->line.id,
                                              BITCASK_IO_READ, &data, &file->size);
-        file->exists = status == BITCASK_OK;
-        if (status == BITCASK_NOT_FOUND || status == BITCASK_IO)
+        file->exists = status != BITCASK_NOT_FOUND;
+        file->unreadable = status == BITCASK_IO;
+        if (file->unreadable)
+            return BITCASK_OK; /* its hint must not be taken for all that there is */
+        if (status == BITCASK_NOT_FOUND)
             status = BITCASK_OK;
     }
     if (status == BITCASK_OK && file->exists)
