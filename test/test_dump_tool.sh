@@ -342,6 +342,9 @@ strangers() {
     mkdir "$cask"
     exits 1 dump "$cask" && err_says 'there is no cask' || return
     exits 1 dump "$cask/nothing" && err_says 'no such file' || return
+    exits 1 dump /dev/null && err_says 'no file, and no directory' || return
+    exits 1 dump "$cask/$(printf 'a\033[31mb')" && err_says 'no such file' &&
+        ! grep -q "$(printf '\033')" err || return
     printf 'hello' >"$cask/text"
     exits 1 dump "$cask/text" && out_has 'no file of a cask' || return
     head -c 5000 /dev/urandom >"$cask/$data"
@@ -463,6 +466,18 @@ follows_a_file() {
     sleep 0.3
     ! has seen halves && ! has seen damage && tail -c +$((size + 51)) whole >>grown.data &&
         retry has seen halves || return
+    kill "$follower"
+    wait "$follower" 2>/dev/null
+    ! has seen damage && [ ! -s err ] || return
+    # A file that is only just begun.
+    : >0000000007.data
+    dump --follow 0000000007.data >seen 2>err &
+    follower=$!
+    sleep 0.2
+    head -c 30 whole >0000000007.data
+    sleep 0.2
+    tail -c +31 whole >>0000000007.data
+    retry has seen halves || return
     kill "$follower"
     wait "$follower" 2>/dev/null
     ! has seen damage && [ ! -s err ]

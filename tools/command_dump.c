@@ -15,7 +15,8 @@
 
 enum {
     PATH_SIZE = 4096,
-    NAME_SIZE = 40
+    NAME_SIZE = 40,
+    FILE_HEADER_SIZE = 64
 };
 
 /* Options that choose what is shown of a record, and those that choose records. */
@@ -115,6 +116,21 @@ static int follow_file(struct tool_dump *dump, struct tool_dump_walk *walk)
     return code;
 }
 
+/* Open the file of @walk; one that is followed may have to get its header first. */
+static enum bitcask_status open_file(struct tool_dump_walk *walk)
+{
+    struct tool_dump *dump = walk->dump;
+    enum bitcask_status status = tool_dump_walk_open(walk);
+
+    while (status == BITCASK_OK && dump->request->given & TOOL_OPTION_FOLLOW &&
+           walk->file.header->file_size < FILE_HEADER_SIZE && !tool_dump_is_over(dump)) {
+        tool_interrupt_wait(TOOL_DUMP_FOLLOW_MS);
+        tool_dump_walk_release(walk);
+        status = tool_dump_walk_open(walk);
+    }
+    return status;
+}
+
 static int dump_path_file(struct tool_dump *dump, const char *path)
 {
     struct tool_dump_walk walk = { .dump = dump, .file = { .path = path, .name = path } };
@@ -135,7 +151,7 @@ static int dump_path_file(struct tool_dump *dump, const char *path)
     if (code != TOOL_DONE)
         return code;
 
-    status = tool_dump_walk_open(&walk);
+    status = open_file(&walk);
     if (status == BITCASK_OK && walk.file.segment != NULL && walk.file.header->intact &&
         walk.file.header->salt != walk.file.segment->salt) {
         /* Of another cask: what this one's MANIFEST says is not about it. */
@@ -180,16 +196,28 @@ static void end_path(struct tool_dump *dump)
 
 static bool is_directory(const char *path)
 {
-    struct stat stat_of;
+    struct stat found;
 
-    return stat(path, &stat_of) == 0 && S_ISDIR(stat_of.st_mode);
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+/* To open a pipe would be to wait for its writer. */
+static bool is_device(const char *path)
+{
+    struct stat found;
+
+    return stat(path, &found) == 0 && !S_ISDIR(found.st_mode) && !S_ISREG(found.st_mode);
 }
 
 static int dump_path(struct tool_dump *dump, const char *path)
 {
     int code;
 
-    if (!is_directory(path)) {
+    if (is_device(path)) {
+        tool_say(dump->tool, TOOL_LOG_ERROR, "%s is no file, and no directory",
+                 tool_name_of(bitcask_text(path)).text);
+        code = TOOL_ERROR;
+    } else if (!is_directory(path)) {
         code = dump_path_file(dump, path);
     } else if (dump->request->given & TOOL_OPTION_FROM) {
         tool_say(dump->tool, TOOL_LOG_ERROR, "--from goes with a file, %s is a directory",

@@ -274,7 +274,10 @@ int tool_dump_print_manifest(struct tool *tool, const struct tool_request *reque
         output,
         ": %" PRIu64 " bytes, check %08" PRIx32 " stored, %08" PRIx32 " computed, %s\n",
         cask->manifest_size, cask->manifest_check_stored, cask->manifest_check_computed,
-        cask->manifest_intact ? "ok" : "BAD");
+        cask->manifest_intact ? "ok"
+        : cask->manifest_check_stored == cask->manifest_check_computed
+            ? "but of a form that is not known here"
+            : "BAD");
     if (cask->manifest_intact)
         tool_output_print(
             output, "  next id %" PRIu64 ", sequence %" PRIu64 ", keys %" PRIu64 "\n",

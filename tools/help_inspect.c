@@ -42,6 +42,7 @@ const char tool_help_dump[] =
     "                 whole \"value\" is there, unless --keys-only is given; what is "
     "not\n"
     "                 UTF-8 is \"key_base64\" or \"value_base64\" instead.\n"
+    "  --env-file FILE, --log FORMAT, -h, --help, -V, --version: see bitcask --help\n"
     "\n"
     "Damage is shown where it is, and what is behind it too; the exit status is then "
     "65.\n"

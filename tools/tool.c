@@ -38,6 +38,17 @@ static json_t *message_fields(const struct tool *tool)
     return fields;
 }
 
+/* Details of the library have paths as they are: a terminal is not to obey them. */
+static void disarm(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at != 0; at++) {
+        if ((*at < 0x20 && *at != '\n') || *at == 0x7f)
+            *at = '?';
+        else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) /* U+0080 to U+009F */
+            at[0] = at[1] = '?';
+    }
+}
+
 void tool_say(const struct tool *tool, enum tool_log_level level, const char *format, ...)
 {
     char text[8192];
@@ -46,6 +57,7 @@ void tool_say(const struct tool *tool, enum tool_log_level level, const char *fo
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    disarm(text);
 
     if (tool->log.level != TOOL_LOG_SILENT)
         tool_log_write(&tool->log, level, text, tool->begin_ns, message_fields(tool));
