@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_doctor_tool.sh BITCASK
 # From the command line: what a store says of itself, what is said when it is not whole,
-# and making it so: stat and hint.
+# and making it so: stat, hint and verify.
 set -u
 tool=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 # shellcheck source=checks.sh
@@ -166,6 +166,75 @@ hint_usage() {
         err_says 0000000999 && exits 0 doctor hint --help && out_says '^usage: bitcask hint'
 }
 
+# verify
+
+checksums() {
+    (cd "$cask" && find . -type f -exec cksum {} + | sort)
+}
+
+# Two versions of each of a few keys, some deleted; words that are there once.
+make_history() {
+    fresh
+    printf 'ada\tfirst-ada\nbob\tfirst-bob\ncat\tfirst-cat\n' | bitcask load &&
+        bitcask merge --all >/dev/null &&
+        printf 'ada\tsecond-ada\ndan\tonly-dan\n' | bitcask load &&
+        bitcask delete bob && bitcask set end only-end && checksums >sums
+}
+
+verify_is_clean() {
+    make_history && exits 0 doctor verify "$cask" && err_is_empty &&
+        out_says '^clean: no damage$' && out_says '^read [0-9]* files, .* 7 records' &&
+        exits 0 bitcask verify --json --threads 2 --rate 100M && [ "$(tail -n 1 out | cut -c -36)" = \
+        '{"summary":"verify","result":"clean"' ] && out_says '"record_count":7,' &&
+        exits 0 bitcask verify --quiet && out_is '' && err_is_empty &&
+        checksums | cmp - sums
+}
+
+verify_names_damage_and_keys() {
+    make_history && damage second-ada && exits 65 bitcask verify &&
+        out_says '^damage     a damaged value: [0-9]*\.data, offset [0-9]*, ' &&
+        out_says '^unreadable ada  (record [0-9]* in ' && out_says '^damaged in 1 place$' &&
+        exits 65 bitcask verify --json &&
+        out_says '"finding":"damage","kind":"value","file":"[0-9]*\.data","offset":[1-9]' &&
+        out_says '"finding":"key",.*"effect":"unreadable",.*"key":"ada"}' &&
+        out_says '"summary":"verify","result":"damaged",.*"damage_count":1,' &&
+        exits 65 bitcask verify --quiet && out_is ''
+}
+
+verify_knows_a_torn_tail() {
+    make_history || return
+    for active in "$cask"/*.data; do
+        :
+    done
+    printf torn >>"$active" && exits 0 bitcask verify &&
+        out_says '^note       a torn tail: [0-9]*\.data, offset [0-9]*, 4 bytes' &&
+        out_says '^clean' && exits 0 bitcask verify --json &&
+        out_says '"finding":"note","kind":"torn_tail",'
+}
+
+verify_shows_how_far_it_is() {
+    make_garbage && exits 0 bitcask verify --progress && err_says '100 %' &&
+        exits 0 bitcask verify --progress --rate 3M && [ "$(wc -l <err)" -ge 2 ]
+}
+
+verify_is_interrupted() {
+    make_garbage && status=0 &&
+        { timeout --preserve-status -s INT 0.5 "$tool" verify --rate 200k --json "$cask" \
+            >out 2>err || status=$?; } && [ "$status" -eq 130 ] && err_says 'ended by a signal' &&
+        out_says '"result":"stopped",'
+}
+
+doctors_want_a_store() {
+    exits 1 doctor verify nowhere && err_says nowhere && [ ! -e nowhere ] &&
+        exits 64 doctor verify a b && exits 64 doctor verify --dir a b &&
+        exits 64 doctor verify --prefix x || return
+    exits 64 doctor verify --threads 0 && exits 64 doctor verify --threads x &&
+        exits 64 doctor verify --rate 0 &&
+        exits 0 doctor verify --help || return
+    printf 'verify\n' >script && fresh && exits 64 bitcask shell <script &&
+        err_says 'not for the shell'
+}
+
 check 'stat says that a merge is due, and why' stat_says_that_a_merge_is_due
 check 'stat says why none is due' stat_says_that_none_is_due
 check 'stat shows what is torn, and where' stat_shows_torn_tails
@@ -176,4 +245,10 @@ check 'hint rebuild leaves alone what may still be cut' no_hint_for_what_may_be_
 check 'hint show lists the entries' hints_are_shown
 check 'hint rebuild is locked out by a writer, the others are not' hint_says_who_has_the_store
 check 'wrong words of hint are told' hint_usage
+check 'verify says when all is well, and changes nothing' verify_is_clean
+check 'verify names damage, and the keys that it concerns' verify_names_damage_and_keys
+check 'verify calls a torn tail no damage' verify_knows_a_torn_tail
+check 'verify --progress says how far it is' verify_shows_how_far_it_is
+check 'verify ends well by a signal' verify_is_interrupted
+check 'verify wants a store, and the right words' doctors_want_a_store
 finish

@@ -48,6 +48,8 @@ static const struct known_option {
     { "key", required_argument, TOOL_OPTION_KEY },
     { "follow", no_argument, TOOL_OPTION_FOLLOW },
     { "at", required_argument, TOOL_OPTION_AT },
+    { "threads", required_argument, TOOL_OPTION_THREADS },
+    { "quiet", no_argument, TOOL_OPTION_QUIET },
 };
 
 enum {
@@ -151,6 +153,16 @@ static int take_dead_percent(struct parse *parse)
     return TOOL_DONE;
 }
 
+static int take_threads(struct parse *parse)
+{
+    uint64_t threads;
+
+    if (!tool_number_parse(optarg, &threads) || threads < 1 || threads > 64)
+        return refuse_value(parse, "threads", "a number from 1 to 64");
+    parse->request->threads = (uint32_t)threads;
+    return TOOL_DONE;
+}
+
 static int take_sync(struct parse *parse)
 {
     static const struct {
@@ -212,6 +224,8 @@ static int take_option(struct parse *parse, tool_options option)
         return take_rate(parse);
     case TOOL_OPTION_DEAD_PERCENT:
         return take_dead_percent(parse);
+    case TOOL_OPTION_THREADS:
+        return take_threads(parse);
     default:
         break;
     }

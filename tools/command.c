@@ -49,6 +49,11 @@ static const struct tool_command commands[] = {
       1, TOOL_OPTION_JSON, TOOL_PLACE_BOTH, tool_command_log, NULL },
     { "undelete", "KEY", "bring the last value of KEY back", tool_help_undelete, 1, 1, 1,
       TOOL_OPTION_JSON | WRITING, TOOL_PLACE_BOTH, tool_command_undelete, NULL },
+    { "verify", "[DIR]", "read every byte, and tell what is damaged", tool_help_verify, 0,
+      1, 0,
+      TOOL_OPTION_JSON | TOOL_OPTION_PROGRESS | TOOL_OPTION_RATE | TOOL_OPTION_THREADS |
+          TOOL_OPTION_QUIET,
+      TOOL_PLACE_LINE, tool_command_verify, tool_check_directory },
     { "hint", "verify|rebuild|show [DIR|FILE]", "check hints, make them again, show them",
       tool_help_hint, 1, 2, 0, TOOL_OPTION_JSON, TOOL_PLACE_LINE, tool_command_hint,
       tool_check_hint },

@@ -44,6 +44,8 @@ typedef uint64_t tool_options;
 #define TOOL_OPTION_KEY TOOL_OPTION(29)
 #define TOOL_OPTION_FOLLOW TOOL_OPTION(30)
 #define TOOL_OPTION_AT TOOL_OPTION(31)
+#define TOOL_OPTION_THREADS TOOL_OPTION(32)
+#define TOOL_OPTION_QUIET TOOL_OPTION(33)
 
 /* What is asked for, by a command line or by a line of the shell. */
 struct tool_request {
@@ -62,6 +64,7 @@ struct tool_request {
     uint64_t offset;       /* what `dump` takes --from for */
     uint64_t rate;         /* 0 without one */
     uint32_t dead_percent; /* 0 without one */
+    uint32_t threads;      /* 0 without one */
     uint64_t *file_ids;    /* owned */
     size_t file_count;
 
@@ -141,6 +144,7 @@ tool_command_run tool_command_merge;
 tool_command_run tool_command_dump;
 tool_command_run tool_command_log;
 tool_command_run tool_command_undelete;
+tool_command_run tool_command_verify;
 tool_command_run tool_command_hint;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */

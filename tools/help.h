@@ -22,6 +22,7 @@ extern const char tool_help_merge[];
 extern const char tool_help_shell[];
 
 /* help_doctor.c */
+extern const char tool_help_verify[];
 extern const char tool_help_hint[];
 
 /* help_inspect.c */
