@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_doctor_tool.sh BITCASK
 # From the command line: what a store says of itself, what is said when it is not whole,
-# and making it so: stat, hint and verify.
+# and making it so: stat, hint, verify and repair.
 set -u
 tool=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 # shellcheck source=checks.sh
@@ -224,15 +224,65 @@ verify_is_interrupted() {
         out_says '"result":"stopped",'
 }
 
+# repair
+
+nothing_is_repaired() {
+    make_history && exits 0 doctor repair "$cask" && err_is_empty &&
+        out_is 'nothing to repair: there is no damage\n' && exits 0 bitcask repair --dry-run &&
+        exits 0 bitcask repair --json && out_says '"summary":"repair","result":"clean",' &&
+        [ ! -e "$cask/quarantine" ] && checksums | grep -v LOCK >now &&
+        grep -v LOCK sums | cmp - now
+}
+
+repair_says_what_is_lost() {
+    make_history && damage second-ada && damage only-dan && checksums >sums &&
+        exits 65 bitcask repair --dry-run && out_says '^stale      ada ' &&
+        out_says '^lost       dan ' && out_says '^rewrite    [0-9]*\.data, ' &&
+        out_says '^would be repaired: ' && err_says 'warning: records are lost, of 2 keys' &&
+        checksums | cmp - sums && exits 65 bitcask verify && exits 0 bitcask repair &&
+        out_says '^stale      ada ' && out_says '^lost       dan ' && out_says '^repaired: ' &&
+        out_says 'goes to quarantine/' && err_says 'warning: records are lost, of 2 keys' &&
+        [ -d "$cask/quarantine" ] && exits 0 bitcask verify &&
+        exits 0 bitcask list && out_is 'ada\tfirst-ada\ncat\tfirst-cat\nend\tonly-end\n' &&
+        exits 0 bitcask repair && out_says '^nothing to repair'
+}
+
+repair_without_manifest() {
+    make_history && bitcask list >before && rm "$cask/MANIFEST" &&
+        exits 65 bitcask repair --json --dry-run && out_says '"kind":"manifest",' &&
+        out_says '"result":"would_repair","dry_run":true,"changed":false,' &&
+        exits 0 bitcask repair --json && out_says '^{"step":"[a-z]*","file":' &&
+        out_says '"result":"repaired","dry_run":false,"changed":true,' &&
+        exits 0 bitcask verify && bitcask list | cmp - before
+}
+
 doctors_want_a_store() {
-    exits 1 doctor verify nowhere && err_says nowhere && [ ! -e nowhere ] &&
-        exits 64 doctor verify a b && exits 64 doctor verify --dir a b &&
-        exits 64 doctor verify --prefix x || return
+    for word in verify repair 'repair --dry-run'; do
+        # shellcheck disable=SC2086
+        exits 1 doctor $word nowhere && err_says nowhere && [ ! -e nowhere ] &&
+            exits 64 doctor $word a b && exits 64 doctor $word --dir a b &&
+            exits 64 doctor $word --prefix x || return
+    done
     exits 64 doctor verify --threads 0 && exits 64 doctor verify --threads x &&
-        exits 64 doctor verify --rate 0 &&
-        exits 0 doctor verify --help || return
+        exits 64 doctor verify --rate 0 && exits 64 doctor repair --rate 1 &&
+        exits 0 doctor verify --help && exits 0 doctor repair --help || return
     printf 'verify\n' >script && fresh && exits 64 bitcask shell <script &&
         err_says 'not for the shell'
+}
+
+repair_says_who_has_the_store() {
+    make_history && damage second-ada || return
+    rm -f input && mkfifo input || return
+    "$tool" --dir "$cask" --no-merge shell <input >/dev/null 2>shell-err &
+    pid=$!
+    exec 3>input
+    printf 'set a 1\n' >&3
+    retry bitcask exists a 2>/dev/null
+    result=0
+    exits 75 bitcask repair && err_says "$pid" && exits 65 bitcask repair --dry-run &&
+        exits 65 bitcask verify || result=1
+    exec 3>&-
+    wait "$pid" && [ "$result" -eq 0 ]
 }
 
 check 'stat says that a merge is due, and why' stat_says_that_a_merge_is_due
@@ -250,5 +300,9 @@ check 'verify names damage, and the keys that it concerns' verify_names_damage_a
 check 'verify calls a torn tail no damage' verify_knows_a_torn_tail
 check 'verify --progress says how far it is' verify_shows_how_far_it_is
 check 'verify ends well by a signal' verify_is_interrupted
-check 'verify wants a store, and the right words' doctors_want_a_store
+check 'repair does not touch what is whole' nothing_is_repaired
+check 'repair says what is lost, and leaves a whole store' repair_says_what_is_lost
+check 'repair makes a lost MANIFEST again' repair_without_manifest
+check 'repair is locked out by a writer, its dry run is not' repair_says_who_has_the_store
+check 'verify and repair want a store, and the right words' doctors_want_a_store
 finish

@@ -146,6 +146,7 @@ tool_command_run tool_command_log;
 tool_command_run tool_command_undelete;
 tool_command_run tool_command_verify;
 tool_command_run tool_command_hint;
+tool_command_run tool_command_repair;
 tool_command_run tool_command_shell;
 tool_command_run tool_command_sync; /* the shell's own */
 tool_command_run tool_command_help;

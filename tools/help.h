@@ -24,6 +24,7 @@ extern const char tool_help_shell[];
 /* help_doctor.c */
 extern const char tool_help_verify[];
 extern const char tool_help_hint[];
+extern const char tool_help_repair[];
 
 /* help_inspect.c */
 extern const char tool_help_dump[];

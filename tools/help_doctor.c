@@ -35,7 +35,8 @@ const char tool_help_verify[] =
     "  --progress        show on standard error how far it is; by itself it does so\n"
     "                    only on a terminal\n"
     "\n"
-    "The exit status is 0 if there is no damage, and 65 if there is any.\n";
+    "The exit status is 0 if there is no damage, and 65 if there is any. `repair` mends\n"
+    "it.\n";
 
 const char tool_help_hint[] =
     "A hint has the keys of a data file without the values, so that the store opens\n"
@@ -66,3 +67,34 @@ const char tool_help_hint[] =
     "\n"
     "The exit status is 0 if all is well, also where a hint is missing; 65 if a hint or\n"
     "its data file is damaged; 75 if another process is writing the store.\n";
+
+const char tool_help_repair[] =
+    "Every record whose checks hold is kept, every other one is left out, and nothing "
+    "is\n"
+    "made up. Damaged files are copied as far as they are whole; what could not be used\n"
+    "is moved to the directory `quarantine` in the store, and never removed. A store\n"
+    "without damage is not touched. DIR is the store, as --dir DIR is; without either "
+    "it\n"
+    "is chosen as `bitcask --help` says. Nobody else may be writing it.\n"
+    "\n"
+    "What is found is printed as `bitcask verify --help` says: keys that are lost, or\n"
+    "have fallen back to an older value, among it. Then what is done with the files:\n"
+    "  rewrite     FILE, SIZE, so many records are kept, goes to quarantine/...: WHY\n"
+    "  quarantine  FILE, SIZE, goes to quarantine/...: WHY\n"
+    "\n"
+    "  --dry-run   change nothing, and tell the same; the exit status is 65 if there is\n"
+    "              something to repair\n"
+    "  --json      one object a line: findings as of verify; \"step\": keep, rewrite or\n"
+    "              quarantine, with \"file\", \"size\", \"record_count\", \"reason\" "
+    "and\n"
+    "              \"moved_to\", its name in quarantine; at last \"summary\": "
+    "\"repair\",\n"
+    "              \"result\": clean, repaired, would_repair, stopped or failed, and "
+    "the\n"
+    "              numbers\n"
+    "  --progress  show on standard error how far it is; by itself it does so only on a\n"
+    "              terminal\n"
+    "\n"
+    "The exit status is 0 when the store is whole now, or was: also if keys are lost,\n"
+    "which a warning on standard error says. It can be interrupted at any moment, by\n"
+    "kill -9 too: run it again, and it takes up where it was.\n";

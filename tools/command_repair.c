@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include <bitcask/inspect.h>
+
+#include "command.h"
+#include "finding_report.h"
+#include "interrupt.h"
+#include "json_out.h"
+#include "number.h"
+#include "progress.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+
+/* What the callbacks need. */
+struct run {
+    struct tool *tool;
+    bool json;
+    bool dry_run;
+    bool stopped;
+    bool no_memory;
+    struct tool_progress progress;
+    struct bitcask_inspect_progress reached;
+    struct bitcask_repair_report report;
+    enum bitcask_status status;
+};
+
+/* What a callback says to end it. No failure of a repair is called so. */
+static const enum bitcask_status stop = BITCASK_TOO_BIG;
+
+static const char *const action_words[] = {
+    [BITCASK_REPAIR_KEEP] = "keep",
+    [BITCASK_REPAIR_REWRITE] = "rewrite",
+    [BITCASK_REPAIR_QUARANTINE] = "quarantine",
+};
+
+static const char *action_word(enum bitcask_repair_action action)
+{
+    size_t index = (size_t)action;
+
+    return index >= 1 && index < sizeof action_words / sizeof *action_words
+               ? action_words[index]
+               : "unknown";
+}
+
+static enum bitcask_status go_on(struct run *run)
+{
+    run->stopped = tool_interrupt_signal() != 0;
+    return run->stopped || run->no_memory ? stop : BITCASK_OK;
+}
+
+static enum bitcask_status note(const struct bitcask_finding *finding, void *context)
+{
+    struct run *run = context;
+
+    if (!run->json)
+        tool_finding_print(&run->tool->output, finding);
+    else if (!tool_json_print(&run->tool->output, tool_finding_json(finding)))
+        run->no_memory = true;
+    return go_on(run);
+}
+
+static json_t *step_json(const struct bitcask_repair_step *step)
+{
+    json_t *object = json_object();
+
+    object = tool_json_with(object, "step", json_string(action_word(step->action)));
+    object = tool_json_with(object, "file", tool_json_text(step->file));
+    object = tool_json_with(object, "size", json_integer((json_int_t)step->size));
+    object = tool_json_with(object, "record_count",
+                            json_integer((json_int_t)step->record_count));
+    object = tool_json_with(object, "moved_to", tool_json_text(step->moved_to));
+    return tool_json_with(object, "reason", tool_json_text(step->reason));
+}
+
+/* What stays as it is, is only counted. */
+static void print_step(struct tool_output *output, const struct bitcask_repair_step *step)
+{
+    char size[TOOL_NUMBER_SIZE], records[TOOL_NUMBER_SIZE];
+
+    if (step->action == BITCASK_REPAIR_KEEP)
+        return;
+    tool_output_print(output, "%-11s", action_word(step->action));
+    tool_output_escape(output, bitcask_text(step->file));
+    tool_output_print(output, ", %s", tool_size_print(step->size, size));
+    if (step->action == BITCASK_REPAIR_REWRITE)
+        tool_output_print(output, ", %s records are kept",
+                          tool_number_print(step->record_count, records));
+    if (*step->moved_to != 0) {
+        tool_output_text(output, ", goes to quarantine/");
+        tool_output_escape(output, bitcask_text(step->moved_to));
+    }
+    if (*step->reason != 0) {
+        tool_output_text(output, ": ");
+        tool_output_text(output, step->reason);
+    }
+    tool_output_text(output, "\n");
+}
+
+static enum bitcask_status note_step(const struct bitcask_repair_step *step,
+                                     void *context)
+{
+    struct run *run = context;
+
+    if (!run->json)
+        print_step(&run->tool->output, step);
+    else if (!tool_json_print(&run->tool->output, step_json(step)))
+        run->no_memory = true;
+    return go_on(run);
+}
+
+static enum bitcask_status step(const struct bitcask_inspect_progress *progress,
+                                void *context)
+{
+    struct run *run = context;
+
+    run->reached = *progress;
+    tool_progress_step_bar(&run->progress, progress->done_size, progress->total_size);
+    return go_on(run);
+}
+
+#define REPORT(name) #name, offsetof(struct bitcask_repair_report, name)
+static const struct tool_json_field report_fields[] = {
+    { REPORT(record_count) },    { REPORT(key_count) },         { REPORT(kept_count) },
+    { REPORT(rewritten_count) }, { REPORT(output_count) },      { REPORT(output_size) },
+    { REPORT(damage_count) },    { REPORT(quarantined_count) }, { REPORT(lost_count) },
+    { REPORT(stale_count) },     { REPORT(undeleted_count) },   { REPORT(unnamed_count) },
+    { REPORT(unnamed_size) },    { REPORT(elapsed_ms) },
+};
+
+static const char *result_word(const struct run *run)
+{
+    if (run->stopped)
+        return "stopped";
+    if (run->status != BITCASK_OK)
+        return "failed";
+    if (!run->report.needed)
+        return "clean";
+    return run->dry_run ? "would_repair" : "repaired";
+}
+
+static bool print_json(struct run *run)
+{
+    json_t *object = json_object();
+
+    object = tool_json_with(object, "summary", json_string("repair"));
+    object = tool_json_with(object, "result", json_string(result_word(run)));
+    object = tool_json_with(object, "dry_run", json_boolean(run->dry_run));
+    object = tool_json_with(object, "changed", json_boolean(run->report.changed));
+    object = tool_json_with(object, "directory", tool_json_text(run->tool->directory));
+    object = tool_json_join(
+        object, tool_json_numbers(&run->report, report_fields,
+                                  sizeof report_fields / sizeof *report_fields));
+    return tool_json_print(&run->tool->output, object);
+}
+
+static void print_text(struct run *run)
+{
+    const struct bitcask_repair_report *report = &run->report;
+    const struct tool_finding_counts counts = { .lost = report->lost_count,
+                                                .stale = report->stale_count,
+                                                .undeleted = report->undeleted_count,
+                                                .unnamed = report->unnamed_count };
+    struct tool_output *output = &run->tool->output;
+    char one[TOOL_NUMBER_SIZE], two[TOOL_NUMBER_SIZE], size[TOOL_NUMBER_SIZE];
+
+    if (!report->needed) {
+        tool_output_text(output, "nothing to repair: there is no damage\n");
+        return;
+    }
+    tool_output_print(output, "%s: %s records of %s keys are %s\n",
+                      run->dry_run ? "would be repaired" : "repaired",
+                      tool_number_print(report->record_count, one),
+                      tool_number_print(report->key_count, two),
+                      run->dry_run ? "left then" : "left");
+    tool_output_print(output, "data files: %s as they were, ",
+                      tool_number_print(report->kept_count, one));
+    tool_output_print(output, "%s rewritten to %s of %s; ",
+                      tool_number_print(report->rewritten_count, one),
+                      tool_number_print(report->output_count, two),
+                      tool_size_print(report->output_size, size));
+    tool_output_print(output, "files moved to quarantine: %s\n",
+                      tool_number_print(report->quarantined_count, one));
+    tool_finding_print_counts(output, &counts);
+}
+
+/* The store is whole, but something is missing in it: nobody should overlook that. */
+static void warn_of_loss(const struct run *run)
+{
+    const struct bitcask_repair_report *report = &run->report;
+    uint64_t keys = report->lost_count + report->stale_count + report->undeleted_count;
+
+    if (keys > 0)
+        tool_say(run->tool, TOOL_LOG_WARN,
+                 "warning: records are lost, of %" PRIu64 " %s that can be named%s", keys,
+                 keys == 1 ? "key" : "keys",
+                 report->unnamed_count > 0 ? ", and of others" : "");
+    else if (report->unnamed_count > 0)
+        tool_say(run->tool, TOOL_LOG_WARN,
+                 "warning: records are lost, of keys that cannot be named");
+}
+
+/* Tell how it ended. An exit status. */
+static int tell(struct run *run)
+{
+    struct tool *tool = run->tool;
+
+    if (run->no_memory || (run->json && !print_json(run))) {
+        tool_say(tool, TOOL_LOG_ERROR, "there is no memory to report as JSON");
+        return TOOL_ERROR;
+    }
+    if (run->stopped) {
+        tool_say(tool, TOOL_LOG_WARN, "ended by a signal; %s",
+                 run->dry_run ? "nothing was changed"
+                              : "run it again to take it up where it is");
+        return TOOL_ERROR;
+    }
+    if (run->status != BITCASK_OK)
+        return tool_report_store(tool, run->status, "could not be repaired");
+    if (!run->json)
+        print_text(run);
+    warn_of_loss(run);
+    return run->dry_run && run->report.needed ? TOOL_DAMAGED : TOOL_DONE;
+}
+
+int tool_command_repair(struct tool *tool, const struct tool_request *request)
+{
+    struct run run = { .tool = tool,
+                       .json = (request->given & TOOL_OPTION_JSON) != 0,
+                       .dry_run = (request->given & TOOL_OPTION_DRY_RUN) != 0 };
+    const struct bitcask_repair_options options = {
+        .dry_run = run.dry_run,
+        .finding = note,
+        .step = note_step,
+        .progress = step,
+        .context = &run,
+    };
+
+    tool_interrupt_install();
+    tool_progress_begin(&run.progress, (request->given & TOOL_OPTION_PROGRESS) != 0);
+    if (tool->log.level != TOOL_LOG_SILENT && tool->log.json)
+        run.progress.on = false; /* every line is to be JSON */
+    run.status = bitcask_repair(tool->directory, &options, &run.report);
+    tool_progress_end_bar(&run.progress, run.reached.done_size, run.reached.total_size);
+    if (run.status != stop) /* it came to its end before it was stopped */
+        run.stopped = false;
+    return tell(&run);
+}
