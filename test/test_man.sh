@@ -188,6 +188,19 @@ has_section() {
     grep -qFx "## $usage" "$pages/bitcask.1.scd"
 }
 
+# fields_unexplained PAGE COMMAND...: names in the JSON that COMMAND prints, of which the
+# page says nothing outside of its sessions.
+fields_unexplained() {
+    page=$1
+    shift
+    awk '/^```$/ { inside = !inside; next } !inside' "$pages/$page.scd" |
+        tr -cs 'a-z0-9_' '\n' | sed 's/^_//; s/_$//' | sort -u >"$work/explained"
+    (cd "$work/casks" && "$@") >"$work/json" || true
+    grep -oE '"[a-z0-9_]+":' "$work/json" | tr -d '":' | sort -u >"$work/fields"
+    [ -s "$work/fields" ] || echo "no JSON: $*"
+    comm -13 "$work/explained" "$work/fields"
+}
+
 # As somebody reads it, without the breaks between words.
 render() {
     rm -f "$work/rendered"
@@ -249,5 +262,17 @@ for program in "$tools"/bitcask-*; do
     check "$name.1 has the usage of $name" has_usage "$name.1" "$name"
     check "$name.1 explains the options of $name" program_options_differ "$name"
 done
+
+# Casks for this: one with garbage.
+mkdir "$work/casks"
+(
+    cd "$work/casks" || exit
+    printf '%s\t%s\n' ada 1815 alan 1912 ada 1815-1852 | bitcask --dir names load
+    bitcask --dir names delete alan
+)
+check_silent 'bitcask-stat.1 explains the JSON of bitcask stat' \
+    fields_unexplained bitcask-stat.1 bitcask --dir names stat --json
+check_silent 'bitcask-merge.1 explains the JSON of bitcask-merge' \
+    fields_unexplained bitcask-merge.1 bitcask-merge --dry-run --explain --json names
 
 finish
