@@ -304,6 +304,8 @@ static enum bitcask_status survey_file(struct bitcask_verification *verification
     if (status == BITCASK_OK)
         status = bitcask_survey_file(
             surveyor, file->survey.end > 0 ? data : BITCASK_NO_FILE, &file->survey);
+    if (status == BITCASK_OK && file->survey.hint_size > 0)
+        status = bitcask_pace_step(verification->pace, file->survey.hint_size);
     if (data != BITCASK_NO_FILE)
         io->close(io, data);
     return status;

@@ -200,7 +200,8 @@ tabs() {
 
 # shellcheck disable=SC2086
 untested_functions() {
-    sed -n 's/^BITCASK_API .*[ *]\(bitcask_[a-z_]*\)(.*/\1/p' bitcask/bitcask.h |
+    cat bitcask/bitcask.h bitcask/inspect.h | tr '\n' ' ' | tr ';' '\n' |
+        sed -n 's/^.*BITCASK_API [^(]*[ *]\(bitcask_[a-z_]*\)(.*/\1/p' |
         while read -r name; do
             grep -q "any_function \*)$name," test/test_header.c || echo "$name"
         done
