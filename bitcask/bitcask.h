@@ -175,7 +175,8 @@ struct bitcask;
  * making a new cask failed half way, its own files without a record.
  *
  * BITCASK_NOT_FOUND: no cask there, with must_exist or read_only.
- * BITCASK_LOCKED: somebody writes it; the detail names the process if it can be had.
+ * BITCASK_LOCKED: somebody writes it; the detail names the process if it can be had. With
+ * read_only: a writer changes it faster than it can be read.
  * BITCASK_CORRUPT: damage that hides which keys are concerned, named in the detail.
  * BITCASK_UNSUPPORTED: written by a newer version. BITCASK_READ_ONLY: the file system
  * is, and read_only was not asked for. BITCASK_MISUSE: bad options, or a directory

@@ -91,7 +91,8 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
     identity->header = BITCASK_CORRUPT;
     if (status != BITCASK_OK && status != BITCASK_IO)
         return status;
-    if (status == BITCASK_OK && got == sizeof bytes)
+    identity->unread = status != BITCASK_OK;
+    if (!identity->unread && got == sizeof bytes)
         identity->header = bitcask_file_header_decode(bytes, BITCASK_FILE_DATA, &header);
     if (identity->header == BITCASK_OK) {
         identity->known = true;

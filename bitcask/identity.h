@@ -13,6 +13,7 @@
 
 struct bitcask_identity {
     enum bitcask_status header; /* OK, CORRUPT, UNSUPPORTED; as decoding it said */
+    bool unread;                /* the system could not read the header */
     bool known;                 /* id and salt are: from the header, or proven */
     uint64_t id;
     uint64_t salt;

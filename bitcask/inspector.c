@@ -323,12 +323,12 @@ static void show_record(const struct bitcask_scan_item *found,
     item->record_size = found->size;
     item->in_batch = found->batch_offset != 0;
     item->batch_offset = found->batch_offset;
+    item->batch_intact = found->batch_intact;
     if (found->kind == BITCASK_INSPECT_DAMAGE)
         return;
     item->expires = (found->header.flags & BITCASK_RECORD_EXPIRES) != 0;
     item->key_intact = found->key_intact;
     item->value_intact = found->value_intact;
-    item->batch_intact = found->batch_intact;
     item->record_size = bitcask_record_size(&found->header);
     item->sequence = found->header.sequence;
     item->unsynced_count = found->header.unsynced_count;

@@ -215,11 +215,35 @@ static void unload(struct bitcask *cask, struct bitcask_commit_start *start)
 }
 
 /*
+ * The last attempt has ended in @status, and began with the MANIFEST @text. If that is
+ * another one by now, nothing is known of damage.
+ */
+static enum bitcask_status end_attempts(struct bitcask *cask, enum bitcask_status status,
+                                        const struct bitcask_buffer *text)
+{
+    struct bitcask_buffer now = { 0 };
+    char detail[BITCASK_DETAIL_SIZE];
+    bool changed;
+
+    (void)snprintf(detail, sizeof detail, "%s", bitcask_error_detail());
+    changed = bitcask_manifest_read_text(cask->io, cask->directory, &now) == BITCASK_OK &&
+              (now.size != text->size ||
+               (now.size > 0 && memcmp(now.data, text->data, now.size) != 0));
+    bitcask_buffer_release(&now);
+    if (status == BITCASK_CORRUPT && changed)
+        return bitcask_fail_constant(BITCASK_LOCKED,
+                                     "a writer has changed the cask each time it was "
+                                     "read: try again when less is written or merged");
+    return status == BITCASK_OK ? status : bitcask_fail(status, "%s", detail);
+}
+
+/*
  * Beside a live writer, files may change between one look and the next. What looks
  * like damage is damage if it still does, at the same place, when looked at afresh.
  */
-static enum bitcask_status load_read_only(struct bitcask *cask,
-                                          struct bitcask_commit_start *start)
+static enum bitcask_status try_read_only(struct bitcask *cask,
+                                         struct bitcask_commit_start *start,
+                                         struct bitcask_buffer *text)
 {
     char before[BITCASK_DETAIL_SIZE] = "";
     int same_count = 0;
@@ -229,6 +253,8 @@ static enum bitcask_status load_read_only(struct bitcask *cask,
         bool mended;
         enum bitcask_status status;
 
+        if (attempt == READ_ATTEMPTS_MAX)
+            (void)bitcask_manifest_read_text(cask->io, cask->directory, text);
         status = bitcask_directory_list(cask->io, cask->directory, &listing);
         if (status == BITCASK_OK && !listing.manifest)
             status = bitcask_directory_check_unused(cask, &listing);
@@ -239,12 +265,24 @@ static enum bitcask_status load_read_only(struct bitcask *cask,
             return status;
 
         same_count = strcmp(before, bitcask_error_detail()) == 0 ? same_count + 1 : 1;
-        if (same_count == READ_SAME_COUNT || attempt == READ_ATTEMPTS_MAX)
+        if (same_count == READ_SAME_COUNT)
             return status;
+        if (attempt == READ_ATTEMPTS_MAX)
+            return end_attempts(cask, status, text);
         (void)snprintf(before, sizeof before, "%s", bitcask_error_detail());
         unload(cask, start);
         cask->io->sleep_ms(cask->io, READ_RETRY_MS);
     }
+}
+
+static enum bitcask_status load_read_only(struct bitcask *cask,
+                                          struct bitcask_commit_start *start)
+{
+    struct bitcask_buffer text = { 0 }; /* of the MANIFEST, at the last attempt */
+    enum bitcask_status status = try_read_only(cask, start, &text);
+
+    bitcask_buffer_release(&text);
+    return status;
 }
 
 static void on_unsynced(void *context)

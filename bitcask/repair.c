@@ -94,7 +94,10 @@ static enum bitcask_status is_unfinished(struct repair *repair, bool *unfinished
 /* Whether there is anything to do. */
 static enum bitcask_status look(struct repair *repair, bool *needed)
 {
-    struct bitcask_verify_options options = { .finding = on_finding,
+    /* One thread, so that of two records with one sequence it always tells of the same.
+     */
+    struct bitcask_verify_options options = { .threads = 1,
+                                              .finding = on_finding,
                                               .progress = on_verify_progress,
                                               .context = repair };
     struct bitcask_verify_report found;
@@ -137,6 +140,7 @@ static enum bitcask_status tell_steps(struct repair *repair)
         report->kept_count += file->action == BITCASK_REPAIR_KEEP;
         report->rewritten_count += file->action == BITCASK_REPAIR_REWRITE;
         report->record_count += file->survey.record_count;
+        report->output_size += file->output.size;
         if (repair->options->step != NULL)
             status = repair->options->step(&step, repair->options->context);
     }
@@ -146,6 +150,7 @@ static enum bitcask_status tell_steps(struct repair *repair)
             .action = BITCASK_REPAIR_QUARANTINE,
             .file = move->from,
             .moved_to = move->to,
+            .size = move->size,
             .reason = strcmp(move->from, BITCASK_RESERVE_NAME) == 0
                           ? "it is made again when it is needed"
                           : "hints are made again from the data",
@@ -238,7 +243,7 @@ static enum bitcask_status tell_keys(struct repair *repair)
 
         if (file->ours && fates.count > 0)
             status = bitcask_fates_read(&fates, repair->io, repair->directory, file->id,
-                                        file->identity.salt, file->end, plan->now_ms);
+                                        file->end, &file->survey, plan->now_ms);
     }
     if (status == BITCASK_OK)
         status = bitcask_fates_tell(&fates, true, on_fate, repair);
@@ -351,7 +356,8 @@ static enum bitcask_status list_what_is_whole(struct repair *repair, bool moving
             line.id = file->id;
             line.salt = file->identity.salt;
         }
-        if (file->action == BITCASK_REPAIR_KEEP || moving)
+        /* (A number that was never given out cannot be listed either.) */
+        if (file->action == BITCASK_REPAIR_KEEP || (moving && file->id < plan->next_id))
             add_line(&manifest, &line);
     }
     status = write_manifest(repair, &manifest);
@@ -379,7 +385,6 @@ static enum bitcask_status write_outputs(struct repair *repair)
         if (plan->files[i].action != BITCASK_REPAIR_REWRITE)
             continue;
         status = bitcask_repair_copy(plan, &plan->files[i]);
-        repair->report->output_size += plan->files[i].output.size;
     }
     if (status == BITCASK_OK || plan->output_count == 0)
         return status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Repairing a cask, for its parts: repair_plan.c decides what becomes of each file,
- * repair_copy.c writes new ones, repair.c does all of it in the order that a crash cannot
- * hurt.
+ * Repairing a cask, for its parts: repair_origin.c says whose each file is, repair_plan.c
+ * what becomes of it, repair_moves.c where to; repair_copy.c writes new ones, repair.c
+ * does all of it in the order that a crash cannot hurt.
  *
  * Nothing is mended in its place. What is whole in a damaged file is copied, as a merge
  * would do it, and the file itself is moved out of the way with all that is in it.
@@ -20,10 +20,12 @@ struct bitcask_repair_file {
     struct bitcask_identity identity;
     struct bitcask_manifest_segment line; /* what MANIFEST says of what it is */
     bool listed;                          /* it says something */
-    bool at_home; /* it has the name that it was made with, and a whole header */
-    bool ours;    /* its records belong to the cask */
-    bool left;    /* listed, no part of the cask, and for the next open to remove */
-    bool proven;  /* all of it had been synced */
+    bool irregular; /* a directory, a pipe, a link that leads nowhere */
+    bool at_home;   /* it has the name that it was made with, and a whole header */
+    bool ours;      /* its records belong to the cask */
+    bool outside;   /* what MANIFEST says is that a merge has left it */
+    bool left;      /* listed, no part of the cask, and for the next open to remove */
+    bool proven;    /* all of it had been synced */
     enum bitcask_repair_action action;
     const char *reason;
     struct bitcask_survey survey;
@@ -36,6 +38,7 @@ struct bitcask_repair_file {
 struct bitcask_repair_move {
     char from[BITCASK_NAME_SIZE];
     char to[BITCASK_NAME_SIZE + 8];
+    uint64_t size; /* for people */
 };
 
 /* What is to be done. Zeroed is released. */
@@ -67,6 +70,32 @@ struct bitcask_repair_plan {
     bool manifest_is_copied; /* the bad one, under manifest_copy */
     struct bitcask_repair_move manifest_copy;
 };
+
+/* Nobody counts that far; so such a number is not one that was given out. */
+#define BITCASK_REPAIR_ID_MAX (UINT64_MAX / 4)
+
+/* The half of a salt that all files of a cask have in common. */
+static inline uint32_t bitcask_repair_tag(uint64_t salt)
+{
+    return (uint32_t)(salt >> 32);
+}
+
+static inline void bitcask_repair_refuse(struct bitcask_repair_file *file,
+                                         const char *reason)
+{
+    file->action = BITCASK_REPAIR_QUARANTINE;
+    file->reason = reason;
+}
+
+/*
+ * ORIGINS, repair_origin.c. See what data files there are; then, whether the MANIFEST is
+ * of this cask, and which of them are.
+ */
+enum bitcask_status bitcask_repair_identify(struct bitcask_repair_plan *plan);
+void bitcask_repair_judge_origins(struct bitcask_repair_plan *plan);
+
+/* QUARANTINE, repair_moves.c. What is moved there, now that it is known what is kept. */
+enum bitcask_status bitcask_repair_plan_moves(struct bitcask_repair_plan *plan);
 
 /* PLANNING, repair_plan.c. @pace is told of what is read. Nothing is changed. */
 enum bitcask_status bitcask_repair_plan(struct bitcask_repair_plan *plan,

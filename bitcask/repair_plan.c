@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Repairing: whose is each file, what in it is whole, and what becomes of it.
+ * Repairing: what in each file is whole, and what becomes of it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,153 +10,6 @@
 #include "bitcask/data_file.h"
 #include "bitcask/file_name.h"
 #include "bitcask/repair.h"
-
-static uint32_t tag_of(uint64_t salt)
-{
-    return (uint32_t)(salt >> 32);
-}
-
-/* The line of the MANIFEST that @identity is of; NULL: there is none. */
-static const struct bitcask_manifest_segment *line_of(
-    const struct bitcask_manifest *manifest, const struct bitcask_identity *identity)
-{
-    const struct bitcask_manifest_segment *line =
-        bitcask_manifest_find(manifest, identity->id);
-
-    return identity->known && line != NULL && line->salt == identity->salt ? line : NULL;
-}
-
-/* See what data files there are, and whose. */
-static enum bitcask_status identify_files(struct bitcask_repair_plan *plan)
-{
-    const uint64_t *ids = plan->cask.listing.data_ids.data;
-    size_t count = plan->cask.listing.data_ids.size / sizeof *ids;
-    enum bitcask_status status = BITCASK_OK;
-
-    plan->files = calloc(count > 0 ? count : 1, sizeof *plan->files);
-    if (plan->files == NULL)
-        return bitcask_fail_memory(count * sizeof *plan->files);
-    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
-        struct bitcask_repair_file *file = &plan->files[plan->file_count++];
-        bitcask_file data = BITCASK_NO_FILE;
-
-        file->id = ids[i];
-        status = bitcask_data_file_open_unchecked(plan->io, plan->directory, file->id,
-                                                  BITCASK_IO_READ, &data, &file->size);
-        if (status == BITCASK_OK)
-            status = bitcask_identify(plan->io, plan->directory, file->id, data,
-                                      file->size, &plan->cask.manifest, &file->identity);
-        if (data != BITCASK_NO_FILE)
-            plan->io->close(plan->io, data);
-        if (status == BITCASK_OK && file->identity.header == BITCASK_UNSUPPORTED)
-            status = bitcask_fail(BITCASK_UNSUPPORTED,
-                                  "%010" PRIu64 ".data is of a newer format: use a newer "
-                                  "library",
-                                  file->id);
-        file->at_home =
-            file->identity.header == BITCASK_OK && file->identity.id == file->id;
-    }
-    return status;
-}
-
-/*
- * Whether the MANIFEST, though whole, is another cask's: nothing that is there knows of
- * it, and two witnesses, data files or hints, are of one accord about something else.
- * One alone may itself be the stranger.
- */
-static bool is_foreign(const struct bitcask_repair_plan *plan)
-{
-    const struct bitcask_manifest *manifest = &plan->cask.manifest;
-    uint32_t tag = bitcask_manifest_tag(manifest);
-    size_t against = 0;
-
-    for (size_t i = 0; i < plan->file_count; i++) {
-        const struct bitcask_repair_file *file = &plan->files[i];
-        uint64_t hint_salt = 0;
-
-        if (line_of(manifest, &file->identity) != NULL)
-            return false;
-        if (bitcask_identify_hint(plan->io, plan->directory, file->id, &hint_salt) !=
-            BITCASK_OK)
-            return false;
-        if (hint_salt != 0 && tag_of(hint_salt) == tag)
-            return false;
-        if (file->at_home && tag_of(file->identity.salt) != tag)
-            against += hint_salt == file->identity.salt ? 2 : 1;
-    }
-    return against >= 2;
-}
-
-/* Without a MANIFEST: the tag that most bytes are of. */
-static uint32_t most_common_tag(const struct bitcask_repair_plan *plan)
-{
-    uint32_t best_tag = 0;
-    uint64_t best_size = 0;
-
-    for (size_t i = 0; i < plan->file_count; i++) {
-        uint64_t size = 0;
-
-        if (!plan->files[i].identity.known)
-            continue;
-        for (size_t k = 0; k < plan->file_count; k++) {
-            if (plan->files[k].identity.known && tag_of(plan->files[k].identity.salt) ==
-                                                     tag_of(plan->files[i].identity.salt))
-                size += plan->files[k].size;
-        }
-        if (size > best_size) {
-            best_size = size;
-            best_tag = tag_of(plan->files[i].identity.salt);
-        }
-    }
-    return best_tag;
-}
-
-static void refuse(struct bitcask_repair_file *file, const char *reason)
-{
-    file->action = BITCASK_REPAIR_QUARANTINE;
-    file->reason = reason;
-}
-
-/* Whether @file belongs to the cask. */
-static void judge_origin(struct bitcask_repair_plan *plan,
-                         struct bitcask_repair_file *file)
-{
-    const struct bitcask_manifest *manifest = &plan->cask.manifest;
-    const struct bitcask_manifest_segment *line =
-        plan->manifest_trusted ? line_of(manifest, &file->identity) : NULL;
-    const struct bitcask_manifest_segment *by_name =
-        plan->manifest_trusted ? bitcask_manifest_find(manifest, file->id) : NULL;
-
-    file->end = file->size;
-    if (line != NULL) {
-        file->listed = true;
-        file->line = *line;
-    }
-    if (by_name != NULL && by_name->state == BITCASK_MANIFEST_QUARANTINED) {
-        refuse(file, "an earlier repair has taken from it what is whole");
-    } else if (line != NULL && bitcask_manifest_is_outside(line->state)) {
-        if (file->id == line->id)
-            file->left = true;
-        else
-            refuse(file, "it is a copy of what a merge has replaced");
-    } else if (by_name != NULL && bitcask_manifest_is_outside(by_name->state)) {
-        file->left = true; /* whatever became of it, nobody needs it */
-    } else if (!file->identity.known) {
-        refuse(file, file->size > BITCASK_FILE_HEADER_SIZE
-                         ? "nothing in it can be read as a record"
-                         : "it holds no record");
-    } else if (line != NULL) {
-        file->ours = true;
-        if (line->state == BITCASK_MANIFEST_SEALED && file->end > line->size)
-            file->end = line->size;
-    } else if (plan->salt_tag != 0 && tag_of(file->identity.salt) != plan->salt_tag) {
-        refuse(file, "it is a file of another cask");
-    } else if (plan->manifest_trusted && file->identity.id < manifest->next_id) {
-        refuse(file, "MANIFEST lists it no more: a merge has replaced it");
-    } else {
-        file->ours = true;
-    }
-}
 
 /* Whether a flaw of @survey means that something is not as it was written. */
 static const char *damage_of(const struct bitcask_survey *survey)
@@ -179,9 +32,10 @@ static void judge_content(struct bitcask_repair_file *file)
     const char *damage = damage_of(survey);
 
     if (survey->record_count == 0) {
-        refuse(file, survey->double_count > 0 ? "all its records are elsewhere, too"
-                     : damage != NULL         ? "no record in it is whole"
-                                              : "it holds no record");
+        bitcask_repair_refuse(file, survey->double_count > 0
+                                        ? "all its records are elsewhere, too"
+                                    : damage != NULL ? "no record in it is whole"
+                                                     : "it holds no record");
         return;
     }
     file->proven =
@@ -231,6 +85,74 @@ static enum bitcask_status survey_file(struct bitcask_repair_plan *plan,
     return status;
 }
 
+/* Whether @file is for round @round of the survey. */
+static bool is_for_round(const struct bitcask_repair_file *file, int round)
+{
+    switch (round) {
+    case 0:
+        return file->ours && file->at_home;
+    case 1:
+        return file->ours && !file->at_home;
+    case 2:
+        return file->outside && file->line.state == BITCASK_MANIFEST_DRAFT;
+    default:
+        return file->outside && file->line.state == BITCASK_MANIFEST_RETIRED;
+    }
+}
+
+/* The sequences of records that are lost. */
+static enum bitcask_status want_casualties(struct bitcask_sequence_set *wanted,
+                                           const struct bitcask_survey *survey)
+{
+    enum bitcask_status status = BITCASK_OK;
+
+    for (size_t i = 0; i < survey->casualty_count && status == BITCASK_OK; i++)
+        status = bitcask_sequence_set_add(wanted, survey->casualties[i].sequence, NULL);
+    return status;
+}
+
+/*
+ * What a merge was writing, or has replaced, may have what is lost elsewhere. A draft has
+ * copies of records of the cask, and each is welcome that nobody else has. Of what is
+ * retired only those are that are known to be lost: the others were deleted, and what
+ * deleted them may be gone.
+ */
+static enum bitcask_status survey_outside(struct bitcask_repair_plan *plan,
+                                          struct bitcask_surveyor *surveyor, int round)
+{
+    struct bitcask_sequence_set wanted = { 0 };
+    enum bitcask_status status = BITCASK_OK;
+
+    if (round == 3) {
+        status = bitcask_sequence_set_init(&wanted);
+        for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++)
+            status = want_casualties(&wanted, &plan->files[i].survey);
+        for (size_t i = 0; i < plan->missing_count && status == BITCASK_OK; i++)
+            status = want_casualties(&wanted, &plan->missing[i]);
+        surveyor->wanted = &wanted;
+    }
+    for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++) {
+        struct bitcask_repair_file *file = &plan->files[i];
+
+        if (!is_for_round(file, round))
+            continue;
+        status = survey_file(plan, surveyor, file);
+        if (file->survey.record_count == 0) {
+            if (!file->left)
+                bitcask_repair_refuse(file,
+                                      "all its records are elsewhere, or were deleted");
+            continue;
+        }
+        file->left = false;
+        file->ours = true;
+        file->action = BITCASK_REPAIR_REWRITE;
+        file->reason = "a merge has left it, and it has records that are lost elsewhere";
+    }
+    surveyor->wanted = NULL;
+    bitcask_sequence_set_release(&wanted);
+    return status;
+}
+
 /*
  * Survey what is ours: first those that are at their place, then the others, so that of
  * two records with one sequence that of a whole file is kept.
@@ -240,12 +162,10 @@ static enum bitcask_status survey_files(struct bitcask_repair_plan *plan,
 {
     enum bitcask_status status = BITCASK_OK;
 
-    for (int second = 0; second < 2; second++) {
+    for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++) {
-            struct bitcask_repair_file *file = &plan->files[i];
-
-            if (file->ours && file->at_home == (second == 0))
-                status = survey_file(plan, surveyor, file);
+            if (is_for_round(&plan->files[i], round))
+                status = survey_file(plan, surveyor, &plan->files[i]);
         }
     }
     return status;
@@ -262,17 +182,48 @@ static bool is_there(const struct bitcask_repair_plan *plan,
     return false;
 }
 
+/* Without a MANIFEST, a hint of this cask is all that speaks of a file that is gone. */
+static enum bitcask_status survey_hinted(struct bitcask_repair_plan *plan,
+                                         struct bitcask_surveyor *surveyor)
+{
+    const uint64_t *ids = plan->cask.listing.hint_ids.data;
+    size_t count = plan->cask.listing.hint_ids.size / sizeof *ids;
+    enum bitcask_status status = BITCASK_OK;
+
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+        struct bitcask_survey *survey = &plan->missing[plan->missing_count];
+        uint64_t salt;
+
+        if (bitcask_listing_has(&plan->cask.listing.data_ids, ids[i]))
+            continue;
+        status = bitcask_identify_hint(plan->io, plan->directory, ids[i], &salt);
+        if (status != BITCASK_OK || salt == 0 ||
+            bitcask_repair_tag(salt) != plan->salt_tag)
+            continue;
+        plan->missing_count++;
+        survey->id = ids[i];
+        survey->salt = salt;
+        status = bitcask_survey_file(surveyor, BITCASK_NO_FILE, survey);
+        if (survey->highest_sequence > plan->sequence)
+            plan->sequence = survey->highest_sequence;
+    }
+    return status;
+}
+
 /* Of files that are missing, hints say which keys were there. */
 static enum bitcask_status survey_missing(struct bitcask_repair_plan *plan,
                                           struct bitcask_surveyor *surveyor)
 {
     const struct bitcask_manifest *manifest = &plan->cask.manifest;
     size_t count = plan->manifest_trusted ? manifest->segment_count : 0;
+    size_t capacity = count + plan->cask.listing.hint_ids.size / sizeof(uint64_t) + 1;
     enum bitcask_status status = BITCASK_OK;
 
-    plan->missing = calloc(count > 0 ? count : 1, sizeof *plan->missing);
+    plan->missing = calloc(capacity, sizeof *plan->missing);
     if (plan->missing == NULL)
-        return bitcask_fail_memory(count * sizeof *plan->missing);
+        return bitcask_fail_memory(capacity * sizeof *plan->missing);
+    if (!plan->manifest_trusted)
+        return survey_hinted(plan, surveyor);
     for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
         const struct bitcask_manifest_segment *line = &manifest->segments[i];
         struct bitcask_survey *survey = &plan->missing[plan->missing_count];
@@ -344,110 +295,9 @@ static void count_gap(struct bitcask_repair_plan *plan)
     plan->gap_count = last - first + 1 - known;
 }
 
-static enum bitcask_status add_name(const char *name, void *context)
-{
-    return bitcask_buffer_append(context, name, strlen(name) + 1);
-}
-
-/* What is in quarantine from before. */
-static enum bitcask_status list_quarantine(struct bitcask_repair_plan *plan)
-{
-    bitcask_file quarantine;
-    enum bitcask_status status = plan->io->directory_open_in(
-        plan->io, plan->directory, BITCASK_QUARANTINE_NAME, false, &quarantine);
-
-    if (status == BITCASK_NOT_FOUND)
-        return BITCASK_OK;
-    if (status == BITCASK_OK) {
-        status = plan->io->directory_list(plan->io, quarantine, add_name, &plan->taken);
-        plan->io->close(plan->io, quarantine);
-    }
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "list the directory " BITCASK_QUARANTINE_NAME);
-    return BITCASK_OK;
-}
-
-static bool is_taken(const struct bitcask_repair_plan *plan, const char *name)
-{
-    const char *names = plan->taken.data;
-
-    for (size_t i = 0; i < plan->taken.size; i += strlen(names + i) + 1) {
-        if (strcmp(names + i, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A free name for @from: its own, or with a number behind it. */
-static enum bitcask_status find_place(struct bitcask_repair_plan *plan, const char *from,
-                                      struct bitcask_repair_move *move)
-{
-    (void)snprintf(move->from, sizeof move->from, "%s", from);
-    (void)snprintf(move->to, sizeof move->to, "%s", from);
-    for (unsigned i = 2; is_taken(plan, move->to) && i < 1000000; i++)
-        (void)snprintf(move->to, sizeof move->to, "%s.%u", from, i);
-    return add_name(move->to, &plan->taken);
-}
-
-static enum bitcask_status add_move(struct bitcask_repair_plan *plan, const char *from)
-{
-    if (plan->move_count == plan->move_capacity) {
-        size_t capacity = plan->move_capacity > 0 ? 2 * plan->move_capacity : 8;
-        struct bitcask_repair_move *grown =
-            realloc(plan->moves, capacity * sizeof *grown);
-
-        if (grown == NULL)
-            return bitcask_fail_memory(capacity * sizeof *grown);
-        plan->moves = grown;
-        plan->move_capacity = capacity;
-    }
-    return find_place(plan, from, &plan->moves[plan->move_count++]);
-}
-
-/* Whether the hint of @id has to go: its data file does, or is not there, or it is bad.
- */
-static bool is_hint_to_go(const struct bitcask_repair_plan *plan, uint64_t id)
-{
-    for (size_t i = 0; i < plan->file_count; i++) {
-        const struct bitcask_repair_file *file = &plan->files[i];
-
-        if (file->id == id)
-            return !file->left && (file->action != BITCASK_REPAIR_KEEP ||
-                                   file->survey.hint == BITCASK_HINT_BAD);
-    }
-    return true;
-}
-
-static enum bitcask_status plan_moves(struct bitcask_repair_plan *plan)
-{
-    const uint64_t *hint_ids = plan->cask.listing.hint_ids.data;
-    size_t hint_count = plan->cask.listing.hint_ids.size / sizeof *hint_ids;
-    char name[BITCASK_NAME_SIZE];
-    enum bitcask_status status = list_quarantine(plan);
-
-    for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++) {
-        if (plan->files[i].left || plan->files[i].action == BITCASK_REPAIR_KEEP)
-            continue;
-        bitcask_data_name(name, plan->files[i].id);
-        status = add_move(plan, name);
-    }
-    for (size_t i = 0; i < hint_count && status == BITCASK_OK; i++) {
-        bitcask_hint_name(name, hint_ids[i]);
-        if (is_hint_to_go(plan, hint_ids[i]))
-            status = add_move(plan, name);
-    }
-    if (status == BITCASK_OK && plan->reserve_is_bad)
-        status = add_move(plan, BITCASK_RESERVE_NAME);
-    plan->manifest_is_copied =
-        !plan->manifest_trusted && plan->cask.manifest_status != BITCASK_NOT_FOUND;
-    if (status == BITCASK_OK && plan->manifest_is_copied)
-        status = find_place(plan, BITCASK_MANIFEST_NAME, &plan->manifest_copy);
-    return status;
-}
-
 static void raise_next_id(struct bitcask_repair_plan *plan, uint64_t id)
 {
-    if (id >= plan->next_id && id < UINT64_MAX)
+    if (id >= plan->next_id && id <= BITCASK_REPAIR_ID_MAX)
         plan->next_id = id + 1;
 }
 
@@ -477,11 +327,12 @@ static enum bitcask_status plan_outputs(struct bitcask_repair_plan *plan)
         if (status != BITCASK_OK)
             return bitcask_fail_errno(status, "get random bytes for a salt");
         if (plan->salt_tag == 0)
-            plan->salt_tag = tag_of(salt) | 1;
+            plan->salt_tag = bitcask_repair_tag(salt) | 1;
         file->output.state = BITCASK_MANIFEST_SEALED;
         file->output.id = plan->next_id++;
         file->output.salt = (uint64_t)plan->salt_tag << 32 | (uint32_t)salt;
         file->output.purged_sequence = file->line.purged_sequence;
+        file->output.size = BITCASK_FILE_HEADER_SIZE + file->survey.record_size;
         plan->output_count++;
     }
     return BITCASK_OK;
@@ -529,21 +380,18 @@ enum bitcask_status bitcask_repair_plan(struct bitcask_repair_plan *plan,
     if (status == BITCASK_OK)
         status = bitcask_sequence_set_init(&plan->kept);
     if (status == BITCASK_OK)
-        status = identify_files(plan);
+        status = bitcask_repair_identify(plan);
     if (status != BITCASK_OK)
         return status;
 
-    plan->manifest_trusted =
-        plan->cask.manifest_status == BITCASK_OK && !is_foreign(plan);
-    plan->salt_tag = plan->manifest_trusted ? bitcask_manifest_tag(&plan->cask.manifest)
-                                            : most_common_tag(plan);
+    bitcask_repair_judge_origins(plan);
     note_sequences(plan);
-    for (size_t i = 0; i < plan->file_count; i++)
-        judge_origin(plan, &plan->files[i]);
     add_up(plan, pace);
     status = survey_files(plan, &surveyor);
     if (status == BITCASK_OK)
         status = survey_missing(plan, &surveyor);
+    for (int round = 2; round < 4 && status == BITCASK_OK; round++)
+        status = survey_outside(plan, &surveyor, round);
     bitcask_buffer_release(&surveyor.window);
     count_gap(plan);
     for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++)
@@ -551,7 +399,7 @@ enum bitcask_status bitcask_repair_plan(struct bitcask_repair_plan *plan,
     if (status == BITCASK_OK)
         status = plan_outputs(plan);
     if (status == BITCASK_OK)
-        status = plan_moves(plan);
+        status = bitcask_repair_plan_moves(plan);
     return status;
 }
 

@@ -296,6 +296,7 @@ static enum bitcask_status take_damage(struct bitcask_scan *scan,
     item->offset = begin;
     item->size = walk->offset - begin;
     item->batch_offset = scan->batch_offset;
+    item->batch_intact = scan->batch_offset == 0 || scan->batch_intact;
     return BITCASK_OK;
 }
 

@@ -75,10 +75,17 @@ static enum bitcask_status add_casualty(struct bitcask_survey *survey,
     return BITCASK_OK;
 }
 
-void bitcask_survey_release(struct bitcask_survey *survey)
+void bitcask_survey_forget(struct bitcask_survey *survey)
 {
     for (size_t i = 0; i < survey->casualty_count; i++)
         free(survey->casualties[i].key);
+    survey->casualty_count = 0;
+    survey->flaw_count = 0;
+}
+
+void bitcask_survey_release(struct bitcask_survey *survey)
+{
+    bitcask_survey_forget(survey);
     free(survey->casualties);
     free(survey->doubles);
     free(survey->flaws);
@@ -242,9 +249,10 @@ static enum bitcask_status take_record(struct work *work,
     struct bitcask_survey *survey = work->survey;
     struct bitcask_sequence_set *sequences = work->surveyor->sequences;
     uint64_t sequence = item->header.sequence;
-    bool added = true;
+    struct bitcask_sequence_set *wanted = work->surveyor->wanted;
+    bool added = wanted == NULL || bitcask_sequence_set_has(wanted, sequence);
 
-    if (sequences != NULL) {
+    if (added && sequences != NULL) {
         enum bitcask_status status =
             bitcask_sequence_set_add(sequences, sequence, &added);
 

@@ -59,7 +59,7 @@ struct bitcask_survey {
     uint64_t record_size;    /* bytes in them */
     uint64_t first_sequence; /* 0: there is none */
     uint64_t last_sequence;
-    uint64_t *doubles; /* where those are of which the sequence was there before */
+    uint64_t *doubles; /* where whole ones are that do not count, in order */
     size_t double_count;
     size_t double_capacity;
     uint64_t highest_sequence; /* that anything intact speaks of */
@@ -76,6 +76,7 @@ struct bitcask_surveyor {
     uint64_t now_ms;
     struct bitcask_buffer window;           /* to read hints through; owned */
     struct bitcask_sequence_set *sequences; /* that were seen; NULL: does not matter */
+    struct bitcask_sequence_set *wanted;    /* others do not count; NULL: all do */
     /* Told of bytes that were read, once in a while; stops unless OK. May be NULL. */
     enum bitcask_status (*pace)(void *context, uint64_t read_size);
     void *pace_context;
@@ -89,6 +90,9 @@ struct bitcask_surveyor {
 enum bitcask_status bitcask_survey_file(struct bitcask_surveyor *surveyor,
                                         bitcask_file file, struct bitcask_survey *survey);
 void bitcask_survey_release(struct bitcask_survey *survey);
+
+/* Forget what is wrong; what was counted stays. */
+void bitcask_survey_forget(struct bitcask_survey *survey);
 
 /* Note one more. */
 enum bitcask_status bitcask_survey_add_flaw(struct bitcask_survey *survey,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bitcask/file_name.h"
+#include "bitcask/hint_compare.h"
 
 enum {
     /* Beside a busy writer there is always something new; so often it is gone after. */
@@ -51,13 +52,40 @@ static enum bitcask_status tell_flaw(struct check *check, uint64_t id,
     };
     char name[BITCASK_NAME_SIZE];
 
-    if (flaw->kind == BITCASK_FINDING_HINT || flaw->kind == BITCASK_FINDING_NO_HINT)
+    if (flaw->kind == BITCASK_FINDING_NO_HINT)
         bitcask_hint_name(name, id);
     else
         bitcask_data_name(name, id);
     finding.file = name;
     if (bitcask_finding_is_damage(flaw->kind) && flaw->size > 0 && !flaw->named)
         check->report->unnamed_count++;
+    return tell(check, &finding);
+}
+
+/* Where the hint of @file first differs from what it should be, if that can be said. */
+static enum bitcask_status tell_hint(struct check *check,
+                                     const struct bitcask_checked_file *file,
+                                     const struct bitcask_flaw *flaw)
+{
+    struct bitcask_hint_subject subject = { .segment_id = file->line.id,
+                                            .salt = file->survey.salt,
+                                            .size_max =
+                                                file->unsealed ? 0 : file->line.size };
+    struct bitcask_hint_comparison result;
+    char name[BITCASK_NAME_SIZE];
+    struct bitcask_finding finding = { .kind = BITCASK_FINDING_HINT,
+                                       .file = name,
+                                       .detail = flaw->detail };
+    enum bitcask_status status =
+        bitcask_hint_compare(check->now.io, check->now.directory, &subject, &result);
+
+    if (status == BITCASK_NO_MEMORY)
+        return status;
+    bitcask_hint_name(name, file->line.id);
+    if (result.differs) {
+        finding.offset = result.hint_offset;
+        finding.detail = result.detail;
+    }
     return tell(check, &finding);
 }
 
@@ -70,141 +98,6 @@ static enum bitcask_status tell_note(struct check *check, uint64_t id,
     };
 
     return tell_flaw(check, id, &flaw);
-}
-
-static bool has_flaw(const struct bitcask_survey *survey, enum bitcask_finding_kind kind)
-{
-    for (size_t i = 0; i < survey->flaw_count; i++) {
-        if (survey->flaws[i].kind == kind)
-            return true;
-    }
-    return false;
-}
-
-static enum bitcask_status add_flaw(struct bitcask_checked_file *file,
-                                    enum bitcask_finding_kind kind, uint64_t offset,
-                                    uint64_t size, const char *detail)
-{
-    struct bitcask_flaw flaw = {
-        .kind = kind, .offset = offset, .size = size, .detail = detail
-    };
-
-    /*
-     * That a header is damaged, or too much is there, hides no record; and what the hint
-     * speaks of has its names from there.
-     */
-    flaw.named = kind == BITCASK_FINDING_HEADER || kind == BITCASK_FINDING_LONG ||
-                 (file->survey.hint == BITCASK_HINT_GOOD &&
-                  file->survey.hint_covered >= offset + size);
-    return bitcask_survey_add_flaw(&file->survey, &flaw);
-}
-
-/* Whether nothing but MANIFEST proves that there was ever a record in @file. */
-static bool was_begun(const struct bitcask_checked_file *file)
-{
-    return file->line.size > BITCASK_FILE_HEADER_SIZE;
-}
-
-/* What the file as a whole is, against its line in the MANIFEST. */
-static enum bitcask_status judge_file(struct bitcask_verification *verification,
-                                      struct bitcask_checked_file *file)
-{
-    const struct bitcask_identity *identity = &file->identity;
-    const struct bitcask_manifest_segment *line = &file->line;
-    struct bitcask_survey *survey = &file->survey;
-    bool listed = verification->manifest_status == BITCASK_OK;
-    /* Recovery finds nothing wrong with a file that it would not keep. */
-    bool never_begun = file->unsealed && listed &&
-                       verification->verdict.status == BITCASK_OK && file->kept_size == 0;
-    enum bitcask_status status = BITCASK_OK;
-
-    if (file->unreadable)
-        return add_flaw(file, BITCASK_FINDING_UNREADABLE, 0, line->size,
-                        "the system does not open it");
-    if (never_begun)
-        return BITCASK_OK;
-    if (!file->exists)
-        return listed && was_begun(file) && !has_flaw(survey, BITCASK_FINDING_MISSING)
-                   ? add_flaw(file, BITCASK_FINDING_MISSING, 0, line->size,
-                              "MANIFEST lists it")
-                   : BITCASK_OK;
-    if (identity->header == BITCASK_OK &&
-        (identity->id != line->id || identity->salt != line->salt))
-        return add_flaw(file, BITCASK_FINDING_FOREIGN, 0,
-                        line->size > 0 ? line->size : file->size,
-                        "its header is that of another file");
-    if (identity->header != BITCASK_OK && file->size > 0)
-        status =
-            add_flaw(file, BITCASK_FINDING_HEADER, 0,
-                     identity->known || listed ? BITCASK_FILE_HEADER_SIZE : file->size,
-                     identity->known || listed
-                         ? "the file header is damaged; the records are behind it"
-                         : "the file header is damaged, and nothing tells how to "
-                           "check the records");
-    if (status == BITCASK_OK && listed && file->size < line->size &&
-        !has_flaw(survey, BITCASK_FINDING_SHORT))
-        status =
-            add_flaw(file, BITCASK_FINDING_SHORT, file->size, line->size - file->size,
-                     "MANIFEST says that it has more bytes");
-    if (status == BITCASK_OK && !file->unsealed && file->size > line->size)
-        status = add_flaw(file, BITCASK_FINDING_LONG, line->size, file->size - line->size,
-                          "MANIFEST says that the file ends before this");
-    return status;
-}
-
-/* A sealed file without a flaw has the sequences that MANIFEST says. */
-static enum bitcask_status judge_sequences(struct bitcask_verification *verification,
-                                           struct bitcask_checked_file *file)
-{
-    const struct bitcask_manifest_segment *line = &file->line;
-    const struct bitcask_survey *survey = &file->survey;
-
-    for (size_t i = 0; i < survey->flaw_count; i++) {
-        if (survey->flaws[i].size > 0)
-            return BITCASK_OK;
-    }
-    if (file->unsealed || survey->double_count > 0)
-        return BITCASK_OK;
-    if (survey->first_sequence != line->first_sequence ||
-        survey->last_sequence != line->last_sequence)
-        return add_flaw(file, BITCASK_FINDING_SEQUENCE, 0, 0,
-                        "its records have not the sequences that MANIFEST says");
-    if (line->last_sequence > verification->manifest.sequence)
-        return add_flaw(file, BITCASK_FINDING_SEQUENCE, 0, 0,
-                        "it has a record above the last sequence that MANIFEST says");
-    return BITCASK_OK;
-}
-
-static bool is_damaged(const struct bitcask_verification *verification,
-                       const struct bitcask_checked_file *file)
-{
-    for (size_t i = 0; i < file->survey.flaw_count; i++) {
-        if (!bitcask_checked_file_is_torn(verification, file, &file->survey.flaws[i]))
-            return true;
-    }
-    return false;
-}
-
-/* Judge every file; whether all of it is well. */
-static enum bitcask_status judge_all(struct bitcask_verification *verification,
-                                     bool *well)
-{
-    enum bitcask_status status = BITCASK_OK;
-
-    *well = verification->manifest_status == BITCASK_OK &&
-            verification->verdict.status == BITCASK_OK;
-    for (size_t i = 0; i < verification->file_count && status == BITCASK_OK; i++) {
-        struct bitcask_checked_file *file = &verification->files[i];
-
-        if (file->surveyed)
-            continue;
-        status = judge_file(verification, file);
-        if (status == BITCASK_OK)
-            status = judge_sequences(verification, file);
-        file->surveyed = !is_damaged(verification, file);
-        *well = *well && file->surveyed;
-    }
-    return status;
 }
 
 /* A data file that nobody lists; NULL for one that the MANIFEST knows. */
@@ -351,8 +244,13 @@ static enum bitcask_status tell_file(struct check *check,
     report->record_count += survey->record_count;
     report->entry_count += survey->entry_count;
     for (size_t i = 0; i < survey->flaw_count && status == BITCASK_OK; i++) {
-        if (!bitcask_checked_file_is_torn(&check->now, file, &survey->flaws[i]))
-            status = tell_flaw(check, file->line.id, &survey->flaws[i]);
+        const struct bitcask_flaw *flaw = &survey->flaws[i];
+
+        if (bitcask_checked_file_is_torn(&check->now, file, flaw))
+            continue;
+        status = flaw->kind == BITCASK_FINDING_HINT
+                     ? tell_hint(check, file, flaw)
+                     : tell_flaw(check, file->line.id, flaw);
     }
     if (status == BITCASK_OK)
         status = tell_tail(check, file);
@@ -458,7 +356,7 @@ static enum bitcask_status tell_keys(struct check *check)
     for (size_t i = 0; i < check->now.file_count && status == BITCASK_OK; i++) {
         const struct bitcask_checked_file *file = &check->now.files[i];
 
-        if (!is_damaged(&check->now, file))
+        if (!bitcask_checked_file_is_damaged(&check->now, file))
             continue;
         for (size_t k = 0; k < file->survey.casualty_count && status == BITCASK_OK; k++)
             status = bitcask_fates_add(&fates, &file->survey.casualties[k]);
@@ -499,28 +397,6 @@ static enum bitcask_status tell_all(struct check *check, bool changed)
     return status;
 }
 
-/* What was well in @before, and is listed in the same way now, need not be read again. */
-static void adopt(struct bitcask_verification *now, struct bitcask_verification *before)
-{
-    size_t k = 0;
-
-    for (size_t i = 0; i < now->file_count; i++) {
-        struct bitcask_checked_file *file = &now->files[i];
-
-        while (k < before->file_count && before->files[k].line.id < file->line.id)
-            k++;
-        if (k == before->file_count)
-            break;
-        if (before->files[k].surveyed && !file->unsealed && !before->files[k].unsealed &&
-            before->files[k].line.id == file->line.id &&
-            before->files[k].line.salt == file->line.salt &&
-            before->files[k].line.size == file->line.size) {
-            *file = before->files[k];
-            memset(&before->files[k].survey, 0, sizeof before->files[k].survey);
-        }
-    }
-}
-
 /*
  * Look at everything. Beside a writer, what looks like damage may be a file that a merge
  * has replaced meanwhile, so it is only believed if the MANIFEST is still the same.
@@ -542,13 +418,15 @@ static enum bitcask_status look(struct check *check, struct bitcask_io *io,
         check->now.pace = &check->pace;
         check->now.sequences_checked = round == 0;
         status = bitcask_verification_begin(&check->now);
-        adopt(&check->now, &before);
+        bitcask_verification_adopt(&check->now, &before);
         bitcask_verification_release(&before);
         if (status == BITCASK_OK)
             status = bitcask_verification_survey(&check->now);
         if (status == BITCASK_OK)
-            status = judge_all(&check->now, &well);
+            status = bitcask_verification_judge(&check->now, &well);
         *changed = status == BITCASK_OK && bitcask_verification_is_stale(&check->now);
+        if (*changed && round == ROUNDS_MAX - 1)
+            status = bitcask_verification_forget_changed(&check->now);
         if (!*changed || round == ROUNDS_MAX - 1)
             break;
         if (well && !is_unlisted(&check->now) && round > 0)

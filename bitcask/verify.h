@@ -77,15 +77,38 @@ enum bitcask_status bitcask_verification_begin(struct bitcask_verification *veri
 enum bitcask_status bitcask_verification_survey(
     struct bitcask_verification *verification);
 
+/*
+ * JUDGING, verify_judge.c. Judge every file by its line in the MANIFEST; whether all of
+ * it is well.
+ */
+enum bitcask_status bitcask_verification_judge(struct bitcask_verification *verification,
+                                               bool *well);
+bool bitcask_checked_file_is_damaged(const struct bitcask_verification *verification,
+                                     const struct bitcask_checked_file *file);
+
+/* What was well in @before, and is listed in the same way now, need not be read again. */
+void bitcask_verification_adopt(struct bitcask_verification *now,
+                                struct bitcask_verification *before);
+
+/*
+ * The writer was faster to the end: what has another line in the MANIFEST by now, or
+ * none, was seen in a state that is over, and nothing is said of it.
+ */
+enum bitcask_status bitcask_verification_forget_changed(
+    struct bitcask_verification *verification);
+
 /* Read all files again for the records of the keys in @fates. */
 enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verification,
                                               struct bitcask_fates *fates);
 
-/* Read the first @end bytes of the data file of @id for whole records of keys in @fates.
+/*
+ * Read the first @end bytes of the data file of @id, which has been surveyed, for whole
+ * records of keys in @fates.
  */
 enum bitcask_status bitcask_fates_read(struct bitcask_fates *fates, struct bitcask_io *io,
-                                       bitcask_file directory, uint64_t id, uint64_t salt,
-                                       uint64_t end, uint64_t now_ms);
+                                       bitcask_file directory, uint64_t id, uint64_t end,
+                                       const struct bitcask_survey *survey,
+                                       uint64_t now_ms);
 
 /* Whether the MANIFEST has changed since the beginning. */
 bool bitcask_verification_is_stale(struct bitcask_verification *verification);

@@ -133,26 +133,52 @@ static enum bitcask_status look_at_file(struct bitcask_verification *verificatio
     return status == BITCASK_NOT_FOUND || status == BITCASK_IO ? BITCASK_OK : status;
 }
 
-/* Without a MANIFEST: whatever has the name of a data file. */
+static int compare_files(const void *left, const void *right)
+{
+    uint64_t a = ((const struct bitcask_checked_file *)left)->line.id;
+    uint64_t b = ((const struct bitcask_checked_file *)right)->line.id;
+
+    return a < b ? -1 : a > b;
+}
+
+static struct bitcask_checked_file *add_by_name(struct bitcask_verification *verification,
+                                                uint64_t id)
+{
+    struct bitcask_checked_file *file = &verification->files[verification->file_count++];
+
+    file->line.id = id;
+    file->line.state = BITCASK_MANIFEST_PREPARED;
+    file->unsealed = true;
+    file->kept_size = UINT64_MAX;
+    return file;
+}
+
+/*
+ * Without a MANIFEST: whatever has the name of a data file, or has a hint that speaks for
+ * one.
+ */
 static enum bitcask_status list_what_is_there(struct bitcask_verification *verification)
 {
     const uint64_t *ids = verification->listing.data_ids.data;
+    const uint64_t *hint_ids = verification->listing.hint_ids.data;
     size_t count = verification->listing.data_ids.size / sizeof *ids;
+    size_t hint_count = verification->listing.hint_ids.size / sizeof *hint_ids;
+    enum bitcask_status status = BITCASK_OK;
 
-    for (size_t i = 0; i < count; i++) {
-        struct bitcask_checked_file *file = &verification->files[i];
-        enum bitcask_status status;
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++)
+        status = look_at_file(verification, add_by_name(verification, ids[i]));
+    for (size_t i = 0; i < hint_count && status == BITCASK_OK; i++) {
+        struct bitcask_checked_file *file;
 
-        file->line.id = ids[i];
-        file->line.state = BITCASK_MANIFEST_PREPARED;
-        file->unsealed = true;
-        file->kept_size = UINT64_MAX;
-        status = look_at_file(verification, file);
-        if (status != BITCASK_OK)
-            return status;
+        if (bitcask_listing_has(&verification->listing.data_ids, hint_ids[i]))
+            continue;
+        file = add_by_name(verification, hint_ids[i]);
+        status = bitcask_identify_hint(verification->io, verification->directory,
+                                       hint_ids[i], &file->line.salt);
     }
-    verification->file_count = count;
-    return BITCASK_OK;
+    qsort(verification->files, verification->file_count, sizeof *verification->files,
+          compare_files);
+    return status;
 }
 
 static enum bitcask_status list_members(struct bitcask_verification *verification)
@@ -240,7 +266,8 @@ enum bitcask_status bitcask_verification_begin(struct bitcask_verification *veri
 
     bitcask_listing_sort(&verification->listing);
     count = verification->manifest.segment_count +
-            verification->listing.data_ids.size / sizeof(uint64_t);
+            (verification->listing.data_ids.size + verification->listing.hint_ids.size) /
+                sizeof(uint64_t);
     verification->files = calloc(count > 0 ? count : 1, sizeof *verification->files);
     if (verification->files == NULL)
         return bitcask_fail_memory(count * sizeof *verification->files);
@@ -296,7 +323,8 @@ static enum bitcask_status survey_file(struct bitcask_verification *verification
                               "%010" PRIu64 ".data is of a newer format: use a newer "
                               "library",
                               file->line.id);
-    if (status == BITCASK_OK && verification->manifest_status != BITCASK_OK)
+    if (status == BITCASK_OK && verification->manifest_status != BITCASK_OK &&
+        file->exists)
         file->survey.salt = file->line.salt = identity->salt;
     foreign = identity->header == BITCASK_OK &&
               (identity->id != file->line.id || identity->salt != file->line.salt);
@@ -400,9 +428,11 @@ enum bitcask_status bitcask_verification_survey(struct bitcask_verification *ver
 }
 
 enum bitcask_status bitcask_fates_read(struct bitcask_fates *fates, struct bitcask_io *io,
-                                       bitcask_file directory, uint64_t id, uint64_t salt,
-                                       uint64_t end, uint64_t now_ms)
+                                       bitcask_file directory, uint64_t id, uint64_t end,
+                                       const struct bitcask_survey *survey,
+                                       uint64_t now_ms)
 {
+    size_t passed = 0; /* records that do not count; they are in the order of the file */
     struct bitcask_scan_item item;
     struct bitcask_scan scan = { 0 };
     bitcask_file data = BITCASK_NO_FILE;
@@ -411,10 +441,14 @@ enum bitcask_status bitcask_fates_read(struct bitcask_fates *fates, struct bitca
         io, directory, id, BITCASK_IO_READ, &data, &size);
 
     if (status == BITCASK_OK)
-        status = bitcask_scan_init(&scan, io, data, id, salt, end < size ? end : size);
+        status =
+            bitcask_scan_init(&scan, io, data, id, survey->salt, end < size ? end : size);
     while (status == BITCASK_OK) {
         status = bitcask_scan_next(&scan, &item);
-        if (status == BITCASK_OK && bitcask_scan_item_is_whole(&item))
+        if (status == BITCASK_OK && passed < survey->double_count &&
+            survey->doubles[passed] == item.offset)
+            passed++;
+        else if (status == BITCASK_OK && bitcask_scan_item_is_whole(&item))
             bitcask_fates_meet(fates, item.key, item.header.sequence,
                                item.kind == BITCASK_INSPECT_TOMBSTONE ||
                                    bitcask_record_expired(&item.header, now_ms));
@@ -440,7 +474,7 @@ enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verif
             end = file->kept_size;
         if (end > 0)
             status = bitcask_fates_read(fates, verification->io, verification->directory,
-                                        file->line.id, file->survey.salt, end,
+                                        file->line.id, end, &file->survey,
                                         verification->now_ms);
     }
     return status;

@@ -34,8 +34,8 @@ bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
 bitcask/survey bitcask/judge bitcask/finding
 bitcask/fate
 bitcask/verify
-bitcask/verify_files bitcask/repair
-bitcask/repair_plan bitcask/repair_copy
+bitcask/verify_files bitcask/verify_judge bitcask/repair
+bitcask/repair_plan bitcask/repair_copy bitcask/repair_origin bitcask/repair_moves
 bitcask/inspect_hint
 '
 
