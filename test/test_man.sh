@@ -1,8 +1,8 @@
 #!/bin/sh
 # test_man.sh SOURCE_ROOT TOOLS_DIRECTORY
 # What the pages in docs/man say is so: every example in them is run and prints what it
-# shows, they name the options that the tools have and no others, and they can be read. The
-# sessions in docs/*.md are run, too.
+# shows, they name the options that the tools have and no others, and they can be read.
+# The sessions in docs/*.md are run, too.
 #
 # In a page every ``` block is a session, as a terminal shows it: lines `$ COMMAND`, those
 # that go on with a command as `> MORE`, and behind them what comes on both streams. In
@@ -137,9 +137,10 @@ section() {
         inside' "$pages/$1.scd"
 }
 
-# The options that lists of a page explain.
+# The options that lists of a page explain: each before what is indented.
 explained() {
-    grep '^\*-' | grep -oE '\*--?[A-Za-z0-9][a-z-]*\*' | tr -d '*' | sort -u
+    awk '/^\t/ && before ~ /^\*-/ { print before } { before = $0 }' |
+        grep -oE '\*--?[A-Za-z0-9][a-z-]*\*' | tr -d '*' | sort -u
 }
 
 # The options that a text names.
@@ -147,7 +148,8 @@ named() {
     cat >"$work/text"
     {
         grep -oE -e '--[a-z]+(-[a-z]+)*' "$work/text"
-        grep -oE -e '(^|[ ,])-[A-Za-z0-9], --' "$work/text" | grep -o -e '-[^-],' | tr -d ,
+        grep -oE -e '(^|[ ,])-[A-Za-z0-9], --' "$work/text" | grep -o -e '-[^-],' |
+            tr -d ,
     } | sort -u
 }
 
@@ -165,7 +167,9 @@ options_unlike_help() {
 command_options_unlike_help() {
     {
         section bitcask.1 "## bitcask $1" | explained
-        [ ! -e "$pages/bitcask-$1.1.scd" ] || section "bitcask-$1.1" '# OPTIONS' | explained
+        if [ -e "$pages/bitcask-$1.1.scd" ]; then
+            section "bitcask-$1.1" '# OPTIONS' | explained
+        fi
         echo "$general" | named
     } | sort -u >"$work/page"
     {
@@ -250,14 +254,16 @@ done
 
 for file in "$source_root"/docs/*.md; do
     if grep -q '^```console$' "$file"; then
-        check "docs/$(basename "$file"): the session prints what it shows" examples "$file"
+        check "docs/$(basename "$file"): the session prints what it shows" \
+            examples "$file"
     fi
 done
 
 check 'bitcask.1 has the usage of bitcask' has_usage bitcask.1 bitcask
 check_silent 'bitcask.1 explains the options of bitcask --help' \
     program_options_unlike_help bitcask
-bitcask --help | sed -n '/^Commands/,/^Options/s/^  \([a-z][a-z]*\) .*/\1/p' >"$work/commands"
+bitcask --help | sed -n '/^Commands/,/^Options/s/^  \([a-z][a-z]*\) .*/\1/p' \
+    >"$work/commands"
 check 'bitcask --help has commands' test -s "$work/commands"
 while read -r name; do
     check "bitcask.1 has a section for bitcask $name" has_section "$name"
@@ -301,6 +307,16 @@ check_silent 'bitcask-hint.1 explains the JSON of bitcask hint rebuild' \
     fields_unexplained bitcask-hint.1 bitcask hint rebuild --json names
 check_silent 'bitcask-hint.1 explains the JSON of bitcask hint show' \
     fields_unexplained bitcask-hint.1 bitcask hint show --json names
+cut_copy() {
+    cp -r "$work/casks/names" "$work/casks/cut"
+    truncate -s -10 "$work/casks/cut/0000000001.data"
+}
+check 'a store is damaged' cut_copy
+check_silent 'bitcask-verify.1 explains the JSON of bitcask verify' \
+    fields_unexplained bitcask-verify.1 bitcask verify --json cut
+check_silent 'bitcask-repair.1 explains the JSON of bitcask repair, but for findings' \
+    fields_unexplained bitcask-repair.1 \
+    sh -c 'bitcask repair --json cut 2>/dev/null | grep -v finding'
 check_silent 'bitcask-dump.1 explains the JSON of a hint' \
     fields_unexplained bitcask-dump.1 bitcask-dump --json names/0000000001.hint
 
