@@ -33,8 +33,14 @@ enum bitcask_status bitcask_repair_identify(struct bitcask_repair_plan *plan)
         bitcask_file data = BITCASK_NO_FILE;
 
         file->id = ids[i];
+        errno = 0;
         status = bitcask_data_file_open_unchecked(plan->io, plan->directory, file->id,
                                                   BITCASK_IO_READ, &data, &file->size);
+        if (status == BITCASK_IO && (errno == EINVAL || errno == ELOOP)) {
+            file->irregular = true;
+            status = BITCASK_OK;
+            continue;
+        }
         if (status == BITCASK_OK)
             status = bitcask_identify(plan->io, plan->directory, file->id, data,
                                       file->size, &plan->cask.manifest, &file->identity);
