@@ -168,7 +168,7 @@ static void count_unnamed(struct bitcask_repair_report *report,
                           const struct bitcask_survey *survey)
 {
     for (size_t i = 0; i < survey->flaw_count; i++) {
-        if (survey->flaws[i].size == 0 || survey->flaws[i].named)
+        if (survey->flaws[i].size == 0 || survey->flaws[i].named || survey->flaws[i].torn)
             continue;
         report->unnamed_count++;
         report->unnamed_size += survey->flaws[i].size;
@@ -212,6 +212,35 @@ static enum bitcask_status on_fate(const struct bitcask_fate_told *told, void *c
                : BITCASK_OK;
 }
 
+/* Records are not there, and nothing says which keys they were of. */
+static enum bitcask_status tell_gap(struct repair *repair)
+{
+    const struct bitcask_repair_plan *plan = &repair->plan;
+    struct bitcask_finding finding = { .kind = BITCASK_FINDING_SEQUENCE,
+                                       .file = "",
+                                       .sequence = plan->gap_first };
+    char detail[256];
+
+    if (plan->manifest_trusted && repair->report->unnamed_count > 0)
+        return BITCASK_OK; /* those are in what was told */
+    repair->report->unnamed_count++;
+    if (plan->manifest_trusted)
+        (void)snprintf(detail, sizeof detail,
+                       "%" PRIu64 " records of the sequences %" PRIu64 " to %" PRIu64
+                       " are gone, and nothing says of which keys",
+                       plan->gap_count, plan->gap_first, plan->gap_last);
+    else
+        (void)snprintf(detail, sizeof detail,
+                       "%" PRIu64 " records of the sequences %" PRIu64 " to %" PRIu64
+                       " are not there: whether merges had dropped them, only MANIFEST "
+                       "knew, so keys may be lost, or back that had been deleted",
+                       plan->gap_count, plan->gap_first, plan->gap_last);
+    finding.detail = detail;
+    return repair->options->finding != NULL
+               ? repair->options->finding(&finding, repair->options->context)
+               : BITCASK_OK;
+}
+
 /* What becomes of the keys that damage has hit. */
 static enum bitcask_status tell_keys(struct repair *repair)
 {
@@ -228,16 +257,16 @@ static enum bitcask_status tell_keys(struct repair *repair)
 
         if (file->ours)
             status = add_casualties(repair, &file->survey, &fates);
-        else if (!file->left && !file->identity.known &&
-                 file->size > BITCASK_FILE_HEADER_SIZE) {
+        else if (!file->left && file->size > BITCASK_FILE_HEADER_SIZE &&
+                 (!file->identity.known || !plan->manifest_trusted)) {
             report->unnamed_count++;
             report->unnamed_size += file->size;
         }
     }
     for (size_t i = 0; i < plan->missing_count && status == BITCASK_OK; i++)
         status = add_casualties(repair, &plan->missing[i], &fates);
-    if (plan->gap_count > 0 && report->unnamed_count == 0)
-        report->unnamed_count++;
+    if (status == BITCASK_OK && plan->gap_count > 0)
+        status = tell_gap(repair);
     for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++) {
         const struct bitcask_repair_file *file = &plan->files[i];
 
@@ -550,13 +579,28 @@ static enum bitcask_status count_keys(struct repair *repair, const char *directo
     return status;
 }
 
+/* Before a lock is left in a directory that has nothing to do with us. */
+static enum bitcask_status check_used(struct repair *repair)
+{
+    struct bitcask_listing listing;
+    enum bitcask_status status =
+        bitcask_directory_list(repair->io, repair->directory, &listing);
+
+    if (status == BITCASK_OK && !listing.manifest && listing.data_ids.size == 0 &&
+        listing.hint_ids.size == 0)
+        status =
+            bitcask_fail_constant(BITCASK_NOT_FOUND, "there is no cask in the directory");
+    bitcask_listing_release(&listing);
+    return status;
+}
+
 static enum bitcask_status run(struct repair *repair, const char *directory)
 {
     bitcask_file lock = BITCASK_NO_FILE;
     bool needed = false;
-    enum bitcask_status status = BITCASK_OK;
+    enum bitcask_status status = check_used(repair);
 
-    if (!repair->options->dry_run)
+    if (status == BITCASK_OK && !repair->options->dry_run)
         status = bitcask_directory_lock(repair->io, repair->directory, &lock);
     if (status == BITCASK_OK)
         status = look(repair, &needed);

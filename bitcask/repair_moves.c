@@ -28,7 +28,8 @@ static enum bitcask_status list_quarantine(struct bitcask_repair_plan *plan)
         plan->io->close(plan->io, quarantine);
     }
     if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "list the directory " BITCASK_QUARANTINE_NAME);
+        return bitcask_fail_errno(status, "list the directory " BITCASK_QUARANTINE_NAME
+                                          " (if it is none, move it out of the way)");
     return BITCASK_OK;
 }
 

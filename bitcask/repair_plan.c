@@ -17,6 +17,8 @@ static const char *damage_of(const struct bitcask_survey *survey)
     for (size_t i = 0; i < survey->flaw_count; i++) {
         const struct bitcask_flaw *flaw = &survey->flaws[i];
 
+        if (flaw->torn)
+            return "what was never finished at its end is left away";
         if (flaw->kind != BITCASK_FINDING_HINT && flaw->kind != BITCASK_FINDING_SEQUENCE)
             return flaw->detail;
     }
@@ -63,6 +65,16 @@ static void judge_content(struct bitcask_repair_file *file)
         file->action = BITCASK_REPAIR_KEEP;
 }
 
+/* Whether recovery was asked, and knows where history ends in @file. */
+static bool is_unsealed(const struct bitcask_repair_plan *plan,
+                        const struct bitcask_repair_file *file)
+{
+    return plan->manifest_trusted && plan->cask.verdict.status == BITCASK_OK &&
+           file->listed && file->line.id == file->id &&
+           (file->line.state == BITCASK_MANIFEST_OPEN ||
+            file->line.state == BITCASK_MANIFEST_PREPARED);
+}
+
 static enum bitcask_status survey_file(struct bitcask_repair_plan *plan,
                                        struct bitcask_surveyor *surveyor,
                                        struct bitcask_repair_file *file)
@@ -79,6 +91,9 @@ static enum bitcask_status survey_file(struct bitcask_repair_plan *plan,
     file->survey.end = file->end;
     status = bitcask_survey_file(surveyor, data, &file->survey);
     plan->io->close(plan->io, data);
+    if (status == BITCASK_OK && is_unsealed(plan, file))
+        bitcask_survey_cut(&file->survey,
+                           bitcask_verdict_kept_size(&plan->cask.verdict, file->id));
     judge_content(file);
     if (file->survey.highest_sequence > plan->sequence)
         plan->sequence = file->survey.highest_sequence;
@@ -263,8 +278,8 @@ static enum bitcask_status note_cut(struct bitcask_repair_file *file)
 }
 
 /*
- * The records of files that are not sealed go on by one: whatever is missing there and
- * has no name is told as a number.
+ * The records of files that are not sealed go on by one, so that it is known how many are
+ * missing there without a name. Without a MANIFEST all files count as such.
  */
 static void count_gap(struct bitcask_repair_plan *plan)
 {
@@ -272,8 +287,13 @@ static void count_gap(struct bitcask_repair_plan *plan)
     uint64_t last = 0;
     uint64_t known = 0;
 
-    if (!plan->manifest_trusted)
+    if (!plan->manifest_trusted) { /* what merges have dropped, only it knew */
+        plan->gap_first = 1;
+        plan->gap_last = plan->sequence;
+        plan->gap_count =
+            plan->sequence - bitcask_sequence_set_count(&plan->kept, 1, plan->sequence);
         return;
+    }
     for (size_t i = 0; i < plan->file_count; i++) {
         const struct bitcask_repair_file *file = &plan->files[i];
 

@@ -70,7 +70,7 @@ static enum bitcask_status decode(struct bitcask_scan *scan, uint64_t end,
 
 /*
  * Whether at @offset there is a record whose key check holds, and that ends before @end;
- * with walk.headers_only its value need not.
+ * with walk.headers_only its value need not. In a batch there is no batch.
  */
 static enum bitcask_status look_for_record(struct bitcask_scan *scan, uint64_t offset,
                                            uint64_t end, struct bitcask_record *header,
@@ -83,7 +83,8 @@ static enum bitcask_status look_for_record(struct bitcask_scan *scan, uint64_t o
     scan->walk.offset = offset;
     status = bitcask_walk_header(&scan->walk, end, header, &bytes);
     scan->walk.offset = before;
-    *found = status == BITCASK_OK;
+    *found = status == BITCASK_OK &&
+             (scan->batch_offset == 0 || header->kind != BITCASK_RECORD_BATCH);
     return status == BITCASK_CORRUPT ? BITCASK_OK : status;
 }
 
@@ -251,7 +252,8 @@ static enum bitcask_status look_for_hidden(struct bitcask_scan *scan,
 /*
  * A record with a bad key check is shown as what it looks like if its end is where the
  * next record, or the file, says so too, and no other record begins before that: its
- * size may be what is damaged, and must not hide what is whole.
+ * size may be what is damaged, and must not hide what is whole. What looks like a batch
+ * is one if what is in it are parts; else each record counts for itself.
  */
 static enum bitcask_status recognise(struct bitcask_scan *scan,
                                      struct bitcask_record *header, bool *recognised)
@@ -273,6 +275,9 @@ static enum bitcask_status recognise(struct bitcask_scan *scan,
         status = look_for_hidden(scan, header, next, &hidden);
         *recognised = !hidden;
     }
+    if (status == BITCASK_OK && *recognised && header->kind == BITCASK_RECORD_BATCH)
+        status = check_parts(scan, scan->walk.offset + BITCASK_RECORD_HEADER_SIZE, next,
+                             header, false, recognised);
     return status;
 }
 

@@ -75,6 +75,25 @@ static enum bitcask_status add_casualty(struct bitcask_survey *survey,
     return BITCASK_OK;
 }
 
+void bitcask_survey_cut(struct bitcask_survey *survey, uint64_t offset)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < survey->flaw_count; i++) {
+        struct bitcask_flaw *flaw = &survey->flaws[i];
+
+        flaw->torn = flaw->offset >= offset && flaw->kind != BITCASK_FINDING_HINT &&
+                     flaw->kind != BITCASK_FINDING_UNREADABLE;
+    }
+    for (size_t i = 0; i < survey->casualty_count; i++) {
+        if (survey->casualties[i].offset < offset)
+            survey->casualties[kept++] = survey->casualties[i];
+        else
+            free(survey->casualties[i].key);
+    }
+    survey->casualty_count = kept;
+}
+
 void bitcask_survey_forget(struct bitcask_survey *survey)
 {
     for (size_t i = 0; i < survey->casualty_count; i++)

@@ -21,6 +21,7 @@ struct bitcask_flaw {
     uint64_t size; /* 0: it hides no record */
     uint64_t sequence;
     bool named;         /* it is known which keys it hits */
+    bool torn;          /* behind the end of history: nothing is lost by it */
     const char *detail; /* constant */
 };
 
@@ -90,6 +91,9 @@ struct bitcask_surveyor {
 enum bitcask_status bitcask_survey_file(struct bitcask_surveyor *surveyor,
                                         bitcask_file file, struct bitcask_survey *survey);
 void bitcask_survey_release(struct bitcask_survey *survey);
+
+/* What is wrong from @offset on is a torn tail, and hits no key. */
+void bitcask_survey_cut(struct bitcask_survey *survey, uint64_t offset);
 
 /* Forget what is wrong; what was counted stays. */
 void bitcask_survey_forget(struct bitcask_survey *survey);
