@@ -304,6 +304,30 @@ torn_tail() {
     exits 65 dump "$cask"
 }
 
+# Two unsealed files, as a crash leaves them: the end of the first one is no end.
+two_unsealed_files() {
+    empty
+    mkfifo "$cask.in" || return
+    "$tool" --dir "$cask" shell --no-merge <"$cask.in" >answers &
+    writer=$!
+    exec 4>"$cask.in"
+    printf 'set first 1\nexists first\n' >&4
+    retry has answers yes && cp "$cask/MANIFEST" older || return
+    awk 'BEGIN {
+        for (i = 0; i < 68; i++)
+            printf "set key-%d %0999999d\n", i, i
+    }' </dev/null >&4
+    exec 4>&-
+    wait "$writer" && cp older "$cask/MANIFEST" && rm -f "$cask"/*.hint &&
+        exits 0 dump --keys-only "$cask" && counts 69 '' || return
+    size=$(wc -c <"$cask/$data")
+    [ -e "$cask/0000000002.data" ] && printf 'rubbish that was never a record' >>"$cask/$data" &&
+        exits 0 dump "$cask" && out_has "$size torn tail   31 bytes" || return
+    truncate -s "$size" "$cask/$data"
+    flip "$cask/$data" $((size - 1))
+    exits 65 dump "$cask" && counts 1 '!=' && out_lacks 'torn tail'
+}
+
 damaged_header() {
     golden
     flip "$cask/$data" 30
@@ -415,17 +439,14 @@ has() {
     grep -qF -e "$2" "$1"
 }
 
-ended() {
-    ! kill -0 "$1" 2>/dev/null
-}
-
 follows_a_cask() {
     golden
-    dump --follow --keys-only "$cask" >seen 2>err &
+    timeout 60 "$dump_tool" --follow --keys-only "$cask" >seen 2>err &
     follower=$!
     retry has seen last && bitcask set grown 1 && retry has seen grown || return
     # A writer that dies leaves a file that is sealed, and begins another.
-    mkfifo "$cask.in" && "$tool" --dir "$cask" shell <"$cask.in" >answers &
+    mkfifo "$cask.in" || return
+    "$tool" --dir "$cask" shell <"$cask.in" >answers &
     writer=$!
     sleep 0.1
     exec 4>"$cask.in"
@@ -449,7 +470,7 @@ follows_a_cask() {
 follows_a_file() {
     golden
     cp "$cask/0000000002.data" part
-    dump --follow --keys-only "$cask/0000000002.data" >seen 2>err &
+    timeout 60 "$dump_tool" --follow --keys-only "$cask/0000000002.data" >seen 2>err &
     follower=$!
     retry has seen last && bitcask set grown 1 && retry has seen grown || return
     # What is half there is shown when the rest has come.
@@ -457,10 +478,10 @@ follows_a_file() {
     cp "$cask/0000000002.data" whole
     bitcask set halves "$(printf %0100d 1)" && retry has seen halves || return
     cp "$cask/0000000002.data" whole
-    kill -INT "$follower" 2>/dev/null || kill "$follower"
+    kill "$follower"
     wait "$follower" 2>/dev/null
     head -c $((size + 50)) whole >grown.data
-    dump --follow grown.data >seen 2>err &
+    timeout 60 "$dump_tool" --follow grown.data >seen 2>err &
     follower=$!
     retry has seen grown || return
     sleep 0.3
@@ -471,7 +492,7 @@ follows_a_file() {
     ! has seen damage && [ ! -s err ] || return
     # A file that is only just begun.
     : >0000000007.data
-    dump --follow 0000000007.data >seen 2>err &
+    timeout 60 "$dump_tool" --follow 0000000007.data >seen 2>err &
     follower=$!
     sleep 0.2
     head -c 30 whole >0000000007.data
@@ -485,9 +506,11 @@ follows_a_file() {
 
 follower_ends_when_nobody_reads() {
     golden
-    dump --follow --keys-only "$cask" | head -n 1 >first &
-    reader=$!
-    retry has first ada && bitcask set more 1 && retry ended "$reader"
+    mkfifo "$cask.out" || return
+    head -n 1 <"$cask.out" >first &
+    dump --follow --keys-only "$cask" >"$cask.out" &
+    follower=$!
+    retry has first ada && bitcask set more 1 && wait "$follower"
 }
 
 # A writer that puts, deletes and merges: never is anything called damage.
@@ -510,15 +533,60 @@ beside_a_writer() {
         for options in '' --keys-only --live --stats '--key key-7' --json; do
             # shellcheck disable=SC2086
             dump $options "$cask" >out 2>err || echo "exit status $? with '$options'"
-            cat err
+            grep -v 'removed files meanwhile' err
             grep -e damage -e '!=' -e missing out | grep -v '"damage_count":0' |
                 grep -v 'deletes *batches *damaged'
         done
-        dump --live --keys-only "$cask" 2>&1 | sort | uniq -d
+        dump --live --keys-only "$cask" 2>/dev/null | sort | uniq -d
     done
     : >stop
     wait "$writer"
     rm -f stop
+}
+
+# Files that go while dump is held up by who reads it.
+files_that_go_meanwhile() {
+    empty
+    for part in 1 2 3; do
+        awk -v part="$part" 'BEGIN {
+            for (i = 0; i < 300; i++)
+                printf "key-%d\tvalue-%d-%01000d\n", part * 200 + i, part, i
+        }' </dev/null | bitcask load --no-merge || return
+        # What a writer that dies leaves is sealed by the next one.
+        mkfifo "$cask.in" || return
+        "$tool" --dir "$cask" shell <"$cask.in" >answers &
+        writer=$!
+        exec 4>"$cask.in"
+        printf 'set key-%d 1\nexists key-1\n' "$part" >&4
+        retry has answers yes || retry has answers no || return
+        kill -9 "$writer"
+        exec 4>&-
+        wait "$writer" 2>/dev/null
+        rm "$cask.in"
+    done
+    bitcask list --keys-only | sort >wanted
+    for options in '--live --json' '--json'; do
+        mkfifo slow
+        # shellcheck disable=SC2086
+        dump $options "$cask" >slow 2>err &
+        dumper=$!
+        exec 5<slow
+        sleep 0.3
+        bitcask merge --all >/dev/null || return
+        cat <&5 >out
+        exec 5<&-
+        rm slow
+        wait "$dumper" || return
+        out_lacks '"type":"missing"' || return
+        sed -n 's/.*"key":"\([^"]*\)".*/\1/p' out | sort >keys
+        case $options in
+        --live*)
+            cmp keys wanted && err_says 'a merge removed files meanwhile' || return
+            bitcask set key-600 2 # something to merge
+            ;;
+        *) sort -u keys | cmp - wanted || return ;;
+        esac
+    done
 }
 
 # THE PAST OF A KEY
@@ -627,6 +695,7 @@ check 'a key with a flipped bit' flipped_key
 check 'zeroed bytes, and what is behind them' zeroed_bytes
 check 'a file that is cut off' cut_off
 check 'a torn tail is no damage' torn_tail
+check 'an end that is not the end is no torn tail' two_unsealed_files
 check 'a damaged header' damaged_header
 check 'a damaged MANIFEST, and none' damaged_manifest
 check 'a file that is missing' missing_file
@@ -639,6 +708,7 @@ check '--follow goes on with a cask, into other files, past merges' follows_a_ca
 check '--follow goes on with a file' follows_a_file
 check '--follow ends when nobody reads' follower_ends_when_nobody_reads
 check_silent 'beside a writer that merges nothing looks damaged' beside_a_writer
+check 'files that go meanwhile' files_that_go_meanwhile
 check 'log lists versions, newest first' lists_versions
 check 'log says where records are gone' lists_gaps
 check 'log and get --at beside damage' lists_damage

@@ -188,9 +188,10 @@ static void end_path(struct tool_dump *dump)
     bitcask_inspect_cask_release(&dump->cask);
     bitcask_close(dump->store);
     dump->store = NULL;
-    free(dump->vanished);
-    dump->vanished = NULL;
-    dump->vanished_count = 0;
+    free(dump->done);
+    dump->done = NULL;
+    dump->done_count = 0;
+    dump->vanished = false;
     dump->last_sequence = 0;
 }
 

@@ -110,8 +110,9 @@ struct tool_dump {
     uint64_t file_size_sum;
     uint64_t hidden_count; /* damage that the choice of records left no place to show */
     uint64_t last_sequence;
-    uint64_t *vanished; /* files that a merge removed before they could be read */
-    size_t vanished_count;
+    uint64_t *done; /* of a cask, the ids of what was gone through, in no order */
+    size_t done_count;
+    bool vanished;  /* a merge removed a file before it could be read */
     bool selecting; /* some records are not wanted */
     bool listing;   /* a line for each record, so damage has its lines, too */
 };

@@ -26,27 +26,13 @@ struct cask_walk {
     char name[NAME_SIZE];
     struct bitcask_inspect_segment segment; /* of the file */
     struct tool_dump_walk walk;             /* with --follow: over the newest file */
-    uint64_t *done;                         /* ids, in no order */
-    size_t done_count;
     int code;
 };
 
-/* Append @id to *ids, of which there are *count. */
-static bool add_id(uint64_t **ids, size_t *count, uint64_t id)
+static bool is_done(const struct tool_dump *dump, uint64_t id)
 {
-    uint64_t *grown = realloc(*ids, (*count + 1) * sizeof *grown);
-
-    if (grown == NULL)
-        return false;
-    *ids = grown;
-    grown[(*count)++] = id;
-    return true;
-}
-
-static bool is_in(const uint64_t *ids, size_t count, uint64_t id)
-{
-    while (count > 0)
-        if (ids[--count] == id)
+    for (size_t i = dump->done_count; i > 0; i--)
+        if (dump->done[i - 1] == id)
             return true;
     return false;
 }
@@ -100,8 +86,15 @@ static void fail(struct cask_walk *cask, enum bitcask_status status)
 
 static void mark_done(struct cask_walk *cask, uint64_t id)
 {
-    if (!add_id(&cask->done, &cask->done_count, id))
+    struct tool_dump *dump = cask->dump;
+    uint64_t *grown = realloc(dump->done, (dump->done_count + 1) * sizeof *grown);
+
+    if (grown == NULL) {
         fail(cask, BITCASK_NO_MEMORY);
+        return;
+    }
+    dump->done = grown;
+    grown[dump->done_count++] = id;
 }
 
 /* The hint of the file that was named, for --header. */
@@ -219,14 +212,11 @@ static uint64_t find_newest(const struct cask_walk *cask)
     return 0;
 }
 
-/* A file has gone since the last look: look again, and remember it for --live. */
-static void note_vanished(struct cask_walk *cask, uint64_t id)
+/* A file has gone since the last look: look again. */
+static void note_vanished(struct cask_walk *cask)
 {
-    struct tool_dump *dump = cask->dump;
-
-    if (!add_id(&dump->vanished, &dump->vanished_count, id))
-        fail(cask, BITCASK_NO_MEMORY);
-    cask->code = tool_exit_worse(cask->code, tool_dump_look(dump));
+    cask->dump->vanished = true;
+    cask->code = tool_exit_worse(cask->code, tool_dump_look(cask->dump));
 }
 
 /*
@@ -248,7 +238,7 @@ static void show_all(struct cask_walk *cask, uint64_t last)
             if (is_outside(&found) || is_missed(&found)) {
                 mention(cask, &found);
             } else if (!show_data(cask, &found, false) && attempts++ < ATTEMPTS_MAX) {
-                note_vanished(cask, found.id);
+                note_vanished(cask);
                 /* It is missing, if it still should be there. */
                 segment = next_segment(cask, found.id - 1);
                 if (segment != NULL && segment->id == found.id && is_missed(segment))
@@ -275,7 +265,7 @@ static const struct bitcask_inspect_segment *find_next(const struct cask_walk *c
     for (size_t i = 0; i < seen->segment_count; i++) {
         const struct bitcask_inspect_segment *segment = &seen->segments[i];
 
-        if (!segment->data_exists || is_in(cask->done, cask->done_count, segment->id))
+        if (!segment->data_exists || is_done(cask->dump, segment->id))
             continue;
         if (is_unsealed(segment) || (segment->state == BITCASK_INSPECT_SEALED &&
                                      segment->first_sequence > cask->dump->last_sequence))
@@ -377,7 +367,10 @@ int tool_dump_cask(struct tool_dump *dump)
     show_all(&cask, following ? find_newest(&cask) : 0);
     if (following)
         follow(&cask);
+    if (dump->vanished && dump->request->given & TOOL_OPTION_LIVE)
+        tool_say(dump->tool, TOOL_LOG_WARN,
+                 "a merge removed files meanwhile: a key that was set or deleted since "
+                 "the beginning may be missing here");
     tool_dump_walk_release(&cask.walk);
-    free(cask.done);
     return tool_exit_worse(cask.code, show_sum(dump));
 }

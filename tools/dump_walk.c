@@ -74,6 +74,20 @@ static bool hold(struct tool_dump_walk *walk, const struct bitcask_inspect_item 
     return true;
 }
 
+/* Whether a merge removed segment @id before it could be read. */
+static bool was_replaced(const struct tool_dump *dump, uint64_t id)
+{
+    if (!dump->vanished)
+        return false;
+    for (size_t i = 0; i < dump->done_count; i++)
+        if (dump->done[i] == id)
+            return false;
+    for (size_t i = 0; i < dump->cask.segment_count; i++)
+        if (dump->cask.segments[i].id == id && dump->cask.segments[i].data_exists)
+            return false;
+    return true;
+}
+
 /* Whether the store would return @item; what a merge has moved is found by its sequence.
  */
 static bool is_live(const struct tool_dump *dump, const struct tool_dump_file *file,
@@ -87,10 +101,7 @@ static bool is_live(const struct tool_dump *dump, const struct tool_dump_file *f
         return false;
     if (location.segment_id == file->header->segment_id)
         return location.offset == item->record_offset;
-    for (size_t i = 0; i < dump->vanished_count; i++)
-        if (dump->vanished[i] == location.segment_id)
-            return true;
-    return false;
+    return was_replaced(dump, location.segment_id);
 }
 
 static bool is_wanted_key(const struct tool_request *request,
