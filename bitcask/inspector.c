@@ -148,7 +148,7 @@ static enum bitcask_status begin_data(struct bitcask_inspector *inspector, uint6
                                   inspector->file, inspector->size, &manifest, &identity);
         bitcask_manifest_release(&manifest);
     }
-    if (status != BITCASK_OK)
+    if (status != BITCASK_OK && status != BITCASK_IO)
         return status;
     header->salt_found = identity.known;
     header->record_salt = identity.salt;

@@ -318,6 +318,11 @@ static enum bitcask_status survey_file(struct bitcask_verification *verification
     if (status == BITCASK_OK && file->exists)
         status = bitcask_identify(io, verification->directory, file->line.id, data,
                                   file->size, &verification->manifest, identity);
+    if (status == BITCASK_IO) {
+        file->unreadable = true;
+        io->close(io, data);
+        return BITCASK_OK;
+    }
     if (status == BITCASK_OK && identity->header == BITCASK_UNSUPPORTED)
         status = bitcask_fail(BITCASK_UNSUPPORTED,
                               "%010" PRIu64 ".data is of a newer format: use a newer "
