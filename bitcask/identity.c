@@ -87,8 +87,6 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
     size_t got;
     enum bitcask_status status = read_start(io, file, id, bytes, &got);
 
-    bool unread = status == BITCASK_IO;
-
     memset(identity, 0, sizeof *identity);
     identity->header = BITCASK_CORRUPT;
     if (status != BITCASK_OK && status != BITCASK_IO)
@@ -118,7 +116,7 @@ enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directo
     identity->id = id != 0 ? id : bitcask_load64(bytes + SEGMENT_ID);
     if (!identity->known)
         identity->salt = 0;
-    if (status == BITCASK_OK && unread && !identity->known)
+    if (status == BITCASK_OK && identity->unread && !identity->known)
         return bitcask_fail(BITCASK_IO,
                             "the header of segment %" PRIu64
                             " cannot be read, and nothing else says whose file it is",

@@ -21,8 +21,8 @@ struct bitcask_identity {
 
 /*
  * Identify the data file @file, of @size bytes, of segment @id by its name (0: its name
- * says nothing) in @directory. @manifest may be NULL. BITCASK_IO, BITCASK_NO_MEMORY: not
- * found out.
+ * says nothing) in @directory. @manifest may be NULL. BITCASK_IO: the header cannot be
+ * read, and nobody else knows. BITCASK_NO_MEMORY.
  */
 enum bitcask_status bitcask_identify(struct bitcask_io *io, bitcask_file directory,
                                      uint64_t id, bitcask_file file, uint64_t size,

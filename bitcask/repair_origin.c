@@ -51,12 +51,6 @@ enum bitcask_status bitcask_repair_identify(struct bitcask_repair_plan *plan)
                                   "%010" PRIu64 ".data is of a newer format: use a newer "
                                   "library",
                                   file->id);
-        if (status == BITCASK_OK && file->identity.unread && !file->identity.known)
-            status = bitcask_fail(BITCASK_IO,
-                                  "%010" PRIu64 ".data cannot be read, so that nobody "
-                                  "knows what is in it: copy the cask to a better disk "
-                                  "and repair it there",
-                                  file->id);
         file->at_home =
             file->identity.header == BITCASK_OK && file->identity.id == file->id;
     }
