@@ -153,6 +153,27 @@ static struct bitcask_checked_file *add_by_name(struct bitcask_verification *ver
     return file;
 }
 
+/* Whether a hint with @salt may be of this cask: one of its data files has the same tag.
+ */
+static bool is_of_the_cask(struct bitcask_verification *verification, uint64_t salt)
+{
+    const uint64_t *ids = verification->listing.data_ids.data;
+    size_t count = verification->listing.data_ids.size / sizeof *ids;
+    bool known = false;
+
+    for (size_t i = 0; i < count; i++) {
+        struct bitcask_file_header header;
+
+        if (bitcask_data_file_header(verification->io, verification->directory, ids[i],
+                                     &header) != BITCASK_OK)
+            continue;
+        if (header.salt >> 32 == salt >> 32)
+            return true;
+        known = true;
+    }
+    return !known; /* nothing speaks against it */
+}
+
 /*
  * Without a MANIFEST: whatever has the name of a data file, or has a hint that speaks for
  * one.
@@ -168,13 +189,14 @@ static enum bitcask_status list_what_is_there(struct bitcask_verification *verif
     for (size_t i = 0; i < count && status == BITCASK_OK; i++)
         status = look_at_file(verification, add_by_name(verification, ids[i]));
     for (size_t i = 0; i < hint_count && status == BITCASK_OK; i++) {
-        struct bitcask_checked_file *file;
+        uint64_t salt;
 
         if (bitcask_listing_has(&verification->listing.data_ids, hint_ids[i]))
             continue;
-        file = add_by_name(verification, hint_ids[i]);
         status = bitcask_identify_hint(verification->io, verification->directory,
-                                       hint_ids[i], &file->line.salt);
+                                       hint_ids[i], &salt);
+        if (status == BITCASK_OK && salt != 0 && is_of_the_cask(verification, salt))
+            add_by_name(verification, hint_ids[i])->line.salt = salt;
     }
     qsort(verification->files, verification->file_count, sizeof *verification->files,
           compare_files);
