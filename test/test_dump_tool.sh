@@ -136,6 +136,8 @@ headers() {
         exits 0 dump --header --json "$cask/$hint" && counts 1 '{' &&
         out_has '"entry_count":13,"tombstone_count":2,"first_sequence":1' \
             '"salt":"3ba88ac0fe6196a8"' &&
+        exits 0 dump --header --json "$cask/$data" && counts 1 '{' &&
+        out_has '"entry_count":13,"tombstone_count":2' &&
         exits 0 dump --header --hex "$cask/$data" && out_has '|BITCASKD' && counts 4 '|'
 }
 

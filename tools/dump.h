@@ -10,6 +10,14 @@
 
 #include "command.h"
 
+/* What a file has from its first record to its last. */
+struct tool_dump_extent {
+    uint64_t entry_count; /* puts and tombstones that can be read */
+    uint64_t tombstone_count;
+    uint64_t first_sequence; /* 0: there is none */
+    uint64_t last_sequence;
+};
+
 /* A file while it is gone through. Names are borrowed. */
 struct tool_dump_file {
     const char *path; /* to open it */
@@ -17,6 +25,7 @@ struct tool_dump_file {
     struct bitcask_inspector *inspector;
     const struct bitcask_inspect_header *header;
     const struct bitcask_inspect_segment *segment; /* NULL: no MANIFEST tells of it */
+    const struct tool_dump_extent *extent;         /* of a data file; NULL: not wanted */
 };
 
 /* COUNTS, dump_stats.c. */
@@ -60,6 +69,10 @@ bool tool_dump_is_bad(const struct bitcask_inspect_item *item);
 
 /* The line above the records of a file, and the names of the columns. */
 void tool_dump_print_title(struct tool *tool, const struct tool_dump_file *file);
+
+/* Go through a data file to find out how far it extends. */
+void tool_dump_measure(const struct tool_dump_file *file,
+                       struct tool_dump_extent *extent);
 
 /* What there is to say of the file as a whole. */
 int tool_dump_print_header(struct tool *tool, const struct tool_request *request,

@@ -200,7 +200,8 @@ static int dump_other(struct tool_dump *dump, const struct tool_dump_walk *walk)
 static bool begin_file(struct tool_dump *dump, struct tool_dump_walk *walk, int *code)
 {
     tool_options given = dump->request->given;
-    const struct tool_dump_file *file = &walk->file;
+    struct tool_dump_file *file = &walk->file;
+    struct tool_dump_extent extent;
 
     if (file->header->file != BITCASK_INSPECT_DATA &&
         file->header->file != BITCASK_INSPECT_HINT) {
@@ -214,8 +215,13 @@ static bool begin_file(struct tool_dump *dump, struct tool_dump_walk *walk, int 
         return false;
     }
     if (given & TOOL_OPTION_HEADER) {
+        if (file->header->file == BITCASK_INSPECT_DATA) {
+            tool_dump_measure(file, &extent);
+            file->extent = &extent;
+        }
         *code = tool_exit_worse(judge_header(dump, file),
                                 tool_dump_print_header(dump->tool, dump->request, file));
+        file->extent = NULL;
         return false;
     }
     *code = judge_header(dump, file);

@@ -64,6 +64,36 @@ static void print_segment(struct tool_output *output,
                           segment->size, segment->last_sequence);
 }
 
+void tool_dump_measure(const struct tool_dump_file *file, struct tool_dump_extent *extent)
+{
+    struct bitcask_inspect_item item;
+    enum bitcask_status status;
+
+    *extent = (struct tool_dump_extent){ 0 };
+    do {
+        status = bitcask_inspector_next(file->inspector, &item);
+        if (status != BITCASK_OK || !item.key_intact ||
+            (item.kind != BITCASK_INSPECT_PUT && item.kind != BITCASK_INSPECT_TOMBSTONE))
+            continue;
+        extent->entry_count++;
+        extent->tombstone_count += item.kind == BITCASK_INSPECT_TOMBSTONE;
+        if (extent->first_sequence == 0 || item.sequence < extent->first_sequence)
+            extent->first_sequence = item.sequence;
+        if (item.sequence > extent->last_sequence)
+            extent->last_sequence = item.sequence;
+    } while (status == BITCASK_OK || status == BITCASK_IO);
+}
+
+static void print_extent(struct tool_output *output,
+                         const struct tool_dump_extent *extent)
+{
+    tool_output_print(output,
+                      "  entries     %" PRIu64 ", of them %" PRIu64 " tombstones\n"
+                      "  sequences   %" PRIu64 " to %" PRIu64 "\n",
+                      extent->entry_count, extent->tombstone_count,
+                      extent->first_sequence, extent->last_sequence);
+}
+
 static void print_text(struct tool_output *output, const struct tool_dump_file *file)
 {
     const struct bitcask_inspect_header *header = file->header;
@@ -96,7 +126,9 @@ static void print_text(struct tool_output *output, const struct tool_dump_file *
                           header->record_salt);
     if (header->file == BITCASK_INSPECT_HINT)
         print_trailer(output, header);
-    else if (file->segment != NULL)
+    if (file->extent != NULL)
+        print_extent(output, file->extent);
+    if (header->file == BITCASK_INSPECT_DATA && file->segment != NULL)
         print_segment(output, file->segment);
 }
 
@@ -147,6 +179,15 @@ static json_t *with_segment(json_t *object, const struct bitcask_inspect_segment
     return object;
 }
 
+/* What is there wins over what MANIFEST says of it. */
+static json_t *with_extent(json_t *object, const struct tool_dump_extent *extent)
+{
+    object = with_number(object, "entry_count", extent->entry_count);
+    object = with_number(object, "tombstone_count", extent->tombstone_count);
+    object = with_number(object, "first_sequence", extent->first_sequence);
+    return with_number(object, "last_sequence", extent->last_sequence);
+}
+
 static json_t *header_json(const struct tool_dump_file *file)
 {
     const struct bitcask_inspect_header *header = file->header;
@@ -171,7 +212,9 @@ static json_t *header_json(const struct tool_dump_file *file)
     object = with_number(object, "created_ms", header->created_ms);
     if (header->salt_found)
         object = with_format(object, "record_salt", "salt", header->record_salt);
-    return file->segment != NULL ? with_segment(object, file->segment) : object;
+    if (file->segment != NULL)
+        object = with_segment(object, file->segment);
+    return file->extent != NULL ? with_extent(object, file->extent) : object;
 }
 
 static int print_object(struct tool *tool, json_t *object)
