@@ -210,27 +210,43 @@ static int compare_names(const void *left, const void *right)
                   ((const struct test_image_file *)right)->name);
 }
 
-void test_image_take(struct test_image *image, const char *path)
+/* Add the files of the directory at @path to @taken, their names behind @prefix. */
+static void take_directory(struct test_image *taken, const char *path, const char *prefix)
 {
-    struct test_image taken = { NULL, 0 };
     struct dirent *entry;
     DIR *stream = opendir(path);
 
     assert_non_null(stream);
     while ((entry = readdir(stream)) != NULL) {
         struct test_image_file *file;
-        char file_path[512];
+        struct stat about;
+        char file_path[512], name[64];
 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        taken.files = realloc(taken.files, (taken.count + 1) * sizeof *taken.files);
-        assert_non_null(taken.files);
-        file = &taken.files[taken.count++];
-        (void)snprintf(file->name, sizeof file->name, "%.63s", entry->d_name);
+        (void)snprintf(name, sizeof name, "%s%.40s", prefix, entry->d_name);
         (void)snprintf(file_path, sizeof file_path, "%.250s/%.63s", path, entry->d_name);
+        assert_int_equal(stat(file_path, &about), 0);
+        if (S_ISDIR(about.st_mode)) {
+            assert_true(prefix[0] == '\0' && strlen(name) < 20);
+            (void)strcat(name, "/");
+            take_directory(taken, file_path, name);
+            continue;
+        }
+        taken->files = realloc(taken->files, (taken->count + 1) * sizeof *taken->files);
+        assert_non_null(taken->files);
+        file = &taken->files[taken->count++];
+        memcpy(file->name, name, sizeof name);
         read_file(file_path, file);
     }
     (void)closedir(stream);
+}
+
+void test_image_take(struct test_image *image, const char *path)
+{
+    struct test_image taken = { NULL, 0 };
+
+    take_directory(&taken, path, "");
     if (taken.count > 0)
         qsort(taken.files, taken.count, sizeof *taken.files, compare_names);
     test_image_release(image);
@@ -248,9 +264,18 @@ void test_image_release(struct test_image *image)
 void test_image_restore(const struct test_image *image, const struct test_disk *disk)
 {
     test_disk_clear(disk);
-    for (size_t i = 0; i < image->count; i++)
-        test_disk_write(disk, image->files[i].name, image->files[i].bytes,
-                        image->files[i].size);
+    for (size_t i = 0; i < image->count; i++) {
+        const struct test_image_file *file = &image->files[i];
+        const char *slash = strchr(file->name, '/');
+        char path[512];
+
+        if (slash != NULL) {
+            (void)snprintf(path, sizeof path, "%.250s/%.*s", disk->path,
+                           (int)(slash - file->name), file->name);
+            assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
+        }
+        test_disk_write(disk, file->name, file->bytes, file->size);
+    }
 }
 
 void test_image_unchanged(const struct test_image *image, const char *path)
@@ -297,7 +322,8 @@ struct test_image_file *test_image_newest(const struct test_image *image)
 {
     size_t i = image->count;
 
-    while (i > 0 && !ends_in(image->files[i - 1].name, ".data"))
+    while (i > 0 && (!ends_in(image->files[i - 1].name, ".data") ||
+                     strchr(image->files[i - 1].name, '/') != NULL))
         i--;
     assert_true(i > 0);
     return &image->files[i - 1];

@@ -52,7 +52,10 @@ enum bitcask_status test_history_try(struct bitcask *cask, uint64_t number);
 /* Assert that @cask holds exactly the first writes of the history; how many. */
 uint64_t test_history_check(struct bitcask *cask);
 
-/* A directory in memory, without sub-directories. Zeroed is released. */
+/*
+ * A directory in memory, with the files of its sub-directories, as "quarantine/1.data".
+ * Zeroed is released.
+ */
 struct test_image_file {
     char name[64];
     uint8_t *bytes;
