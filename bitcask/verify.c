@@ -280,6 +280,28 @@ static enum bitcask_status tell_outside(struct check *check)
     return status;
 }
 
+/* Step *offset to the first byte of @file that is not zero, if there is one. */
+static enum bitcask_status find_not_zero(struct bitcask_io *io, bitcask_file file,
+                                         uint64_t *offset, bool *found)
+{
+    uint8_t *bytes = malloc(STRETCH);
+    size_t got = 0;
+    enum bitcask_status status = BITCASK_OK;
+
+    *found = false;
+    if (bytes == NULL)
+        return bitcask_fail_memory(STRETCH);
+    do {
+        status = io->read(io, file, *offset, bytes, STRETCH, &got);
+        for (size_t i = 0; status == BITCASK_OK && i < got && !*found; i++) {
+            *found = bytes[i] != 0;
+            *offset += !*found;
+        }
+    } while (status == BITCASK_OK && got > 0 && !*found);
+    free(bytes);
+    return status;
+}
+
 /* RESERVE has nothing but zeros; a bit that turned says that the disk is not well. */
 static enum bitcask_status tell_reserve(struct check *check)
 {
@@ -288,30 +310,18 @@ static enum bitcask_status tell_reserve(struct check *check)
                                        .file = BITCASK_RESERVE_NAME,
                                        .detail = "it has other bytes than zeros; no data "
                                                  "is in it" };
-    uint8_t *bytes;
     bitcask_file file;
-    size_t got = 0;
     bool found = false;
     enum bitcask_status status =
         io->open(io, check->now.directory, BITCASK_RESERVE_NAME, BITCASK_IO_READ, &file);
 
-    if (status != BITCASK_OK)
+    if (status == BITCASK_NOT_FOUND)
         return BITCASK_OK;
-    check->report->file_count++;
-    bytes = malloc(STRETCH);
-    if (bytes == NULL)
-        status = bitcask_fail_memory(STRETCH);
-    while (status == BITCASK_OK && !found) {
-        status = io->read(io, file, finding.offset, bytes, STRETCH, &got);
-        for (size_t i = 0; i < got && status == BITCASK_OK && !found; i++) {
-            found = bytes[i] != 0;
-            finding.offset += !found;
-        }
-        if (got == 0)
-            break;
+    if (status == BITCASK_OK) {
+        check->report->file_count++;
+        status = find_not_zero(io, file, &finding.offset, &found);
+        io->close(io, file);
     }
-    free(bytes);
-    io->close(io, file);
     if (status == BITCASK_IO) {
         finding.detail = "the system cannot read it; no data is in it";
         found = true;
