@@ -612,7 +612,7 @@ enum bitcask_status bitcask_version_read(const char *directory, struct bitcask_s
         return bitcask_fail_constant(BITCASK_MISUSE,
                                      "directory, version or the buffer is NULL or empty");
     if (version->deletes)
-        return bitcask_fail_constant(BITCASK_NOT_FOUND, "a deletion has no value");
+        return bitcask_fail_constant(BITCASK_NOT_FOUND, "a tombstone has no value");
     status = io->directory_open(io, directory, &opened);
     if (status == BITCASK_NOT_FOUND)
         return bitcask_fail(status, "%s: there is no such directory", directory);

@@ -83,7 +83,7 @@ doctor() {
 
 hints_are_verified() {
     make_hint && exits 0 doctor hint verify "$cask" && err_is_empty &&
-        out_says '^[0-9]*\.hint  whole: 2,999 entries, 0 of them deletions, for 2\.9 MiB' &&
+        out_says '^[0-9]*\.hint  whole: 2,999 entries, 0 of them tombstones, for 2\.9 MiB' &&
         out_says '^[0-9]*\.hint  missing$' && out_says '^1 whole, 1 missing, 0 damaged' &&
         exits 0 bitcask hint verify --json && [ "$(wc -l <out)" -eq 3 ] &&
         out_says '^{"state":"whole","exists":true,"segment_id":[0-9]*,"entry_count":2999,' &&

@@ -77,7 +77,7 @@ data_file() {
     golden
     exits 0 dump "$cask/$data" && err_is_empty && is_clean &&
         out_has "$cask/$data: data file of segment 1, 3618 bytes, sealed" &&
-        counts 11 ' put  ' && counts 2 ' delete  ' && counts 1 ' batch  ' &&
+        counts 11 ' put  ' && counts 2 ' tombstone  ' && counts 1 ' batch  ' &&
         out_has '64 put                    1     3           4  e5ec37a3 ok  d3453761 ok' &&
         out_has '407   put                  9    10          10' &&
         out_has 'expires 9999-12-31T23:59:59.999Z  session' \
@@ -130,7 +130,7 @@ headers() {
             'features    0' 'salt        3ba88ac0fe6196a8' \
             'created     1970-01-01T00:00:00.500Z (500)' \
             'check       baa07a66 stored, baa07a66 computed, ok' \
-            'entries     13, of them 2 deletes' 'sequences   1 to 13' \
+            'entries     13, of them 2 tombstones' 'sequences   1 to 13' \
             'speaks for  3618 bytes of data' 'synced      1173 bytes, to sequence 16' &&
         out_lacks lovelace &&
         exits 0 dump --header --json "$cask/$hint" && counts 1 '{' &&
@@ -149,7 +149,7 @@ statistics() {
         grep -q ' 14 *2 *1 *0 *9 .* all$' out &&
         grep -q '2048 to 4095 *1  ' out &&
         exits 0 dump --stats --json "$cask" && counts 3 '"live_count"' &&
-        out_has '"type":"stats_all"' '"put_count":14,"delete_count":2,"batch_count":1' \
+        out_has '"type":"stats_all"' '"put_count":14,"tombstone_count":2,"batch_count":1' \
             '{"from":2048,"to":4095,"count":1}' &&
         exits 0 dump --stats "$cask/$data" && grep -q ' 11 *2 *1 *0 *6 ' out
 }
@@ -221,7 +221,7 @@ one_key() {
     golden
     exits 0 dump --key ada "$cask" && counts 3 '  ada	' && counts 1 'data file' &&
         exits 0 dump --key nobody "$cask" && out_is '' &&
-        exits 0 dump --key charles "$cask" && counts 1 ' delete ' && counts 1 ' put '
+        exits 0 dump --key charles "$cask" && counts 1 ' tombstone ' && counts 1 ' put '
 }
 
 from_an_offset() {
@@ -537,7 +537,7 @@ beside_a_writer() {
             dump $options "$cask" >out 2>err || echo "exit status $? with '$options'"
             grep -v 'removed files meanwhile' err
             grep -e damage -e '!=' -e missing out | grep -v '"damage_count":0' |
-                grep -v 'deletes *batches *damaged'
+                grep -v 'tombstones *batches *damaged'
         done
         dump --live --keys-only "$cask" 2>/dev/null | sort | uniq -d
     done
@@ -598,7 +598,7 @@ lists_versions() {
     exits 0 bitcask log ada && err_is_empty && counts 4 '' &&
         grep -q '^ *12  put *8  -  .* 0000000001.data *545  current$' out &&
         grep -q '^ *3  put *4  -  ' out && grep -q '^ *1  put *4  -  ' out &&
-        exits 0 bitcask log charles && grep -q '^ *6  delete *-  -  ' out &&
+        exits 0 bitcask log charles && grep -q '^ *6  tombstone *-  -  ' out &&
         out_lacks current &&
         exits 0 bitcask log gone && out_has '1970-01-01T00:00:01.000Z' 'expired' &&
         exits 0 bitcask log --json ada && counts 1 '"current":true' && counts 3 '"key":"ada"' &&

@@ -44,8 +44,8 @@ make_files() {
         put 950 1900 && bitcask list >before
 }
 
-# Two files of small pairs: the newer has deletions of what is in the older, and garbage.
-make_deletions() {
+# Two files of small pairs: the newer has tombstones of what is in the older, and garbage.
+make_tombstones() {
     fresh
     awk 'BEGIN { for (i = 1; i <= 6000; i++) printf "k%d\t%d\n", i, i }' >small
     bitcask load <small && bitcask merge --all >/dev/null || return
@@ -117,7 +117,7 @@ gives_space_back() {
         out_says '^before  *2\.. MiB  *3,[0-9][0-9][0-9],[0-9][0-9][0-9]$' &&
         out_says '^after ' && out_says '^given back ' &&
         out_says '^records  *3,000 before, 1,000 after$' &&
-        out_says '^deletions  *0 dropped, 0 kept$' && out_says '^time  *[0-9.]* s' &&
+        out_says '^tombstones  *0 dropped, 0 kept$' && out_says '^time  *[0-9.]* s' &&
         exits 0 bitcask merge && out_says '^nothing to merge: 0 % of '
 }
 
@@ -161,17 +161,17 @@ all_leaves_nothing_dead() {
         exits 2 bitcask get key-000001 && exits 0 bitcask merge --all && same_pairs
 }
 
-# The number of deletions that a merge reports is that of what is gone.
-all_drops_deletions() {
+# The number of tombstones that a merge reports is that of what is gone.
+all_drops_tombstones() {
     fresh
     put 1 1000 && bitcask merge --all >/dev/null || return
     # shellcheck disable=SC2046
     bitcask delete --no-merge $(cut -f 1 pairs-now | head -n 900) || return
     bitcask list >before && exits 0 bitcask merge --all && shrunk_to 110000 &&
-        out_says '^deletions  *900 dropped, 0 kept$' && same_pairs
+        out_says '^tombstones  *900 dropped, 0 kept$' && same_pairs
 }
 
-deletions_alone_leave_nothing() {
+tombstones_alone_leave_nothing() {
     fresh
     put 1 50 || return
     # shellcheck disable=SC2046
@@ -209,9 +209,9 @@ promise_is_kept() {
 dry_run_is_right() {
     make_files && promise_is_kept && make_files && promise_is_kept --all &&
         make_files && promise_is_kept --dead-percent 3 || return
-    make_deletions && promise_is_kept --file "$(newest)" && [ "$kept" -eq 2000 ] &&
-        make_deletions && promise_is_kept --dead-percent 30 &&
-        make_deletions && promise_is_kept --all && [ "$kept" -eq 0 ]
+    make_tombstones && promise_is_kept --file "$(newest)" && [ "$kept" -eq 2000 ] &&
+        make_tombstones && promise_is_kept --dead-percent 30 &&
+        make_tombstones && promise_is_kept --all && [ "$kept" -eq 0 ]
 }
 
 # near ONE OTHER: not more than 2 % apart
@@ -503,8 +503,8 @@ check 'the store is DIR, --dir DIR, or that of every command' finds_the_store
 check 'where there is nothing to do it says why' says_that_there_is_nothing
 check '--dead-percent' dead_percent
 check '--all leaves nothing dead, on every file' all_leaves_nothing_dead
-check '--all drops the deletions' all_drops_deletions
-check '--all leaves nothing where all is deleted' deletions_alone_leave_nothing
+check '--all drops the tombstones' all_drops_tombstones
+check '--all leaves nothing where all is deleted' tombstones_alone_leave_nothing
 check '--file takes the files that are named' only_files_that_are_named
 check '--dry-run changes nothing, and is right within 2 %' dry_run_is_right
 check '--explain tells of each file' explains

@@ -150,13 +150,13 @@ static json_t *report_json(const struct bitcask_hint_report *report, const char 
 static void print_report(struct tool_output *output,
                          const struct bitcask_hint_report *report, const char *state)
 {
-    char entries[TOOL_NUMBER_SIZE], deletes[TOOL_NUMBER_SIZE], size[TOOL_NUMBER_SIZE];
+    char entries[TOOL_NUMBER_SIZE], tombstones[TOOL_NUMBER_SIZE], size[TOOL_NUMBER_SIZE];
 
     tool_output_print(output, "%010" PRIu64 ".hint  %s", report->segment_id, state);
     if (report->intact)
-        tool_output_print(output, ": %s entries, %s of them deletions, for %s of data",
+        tool_output_print(output, ": %s entries, %s of them tombstones, for %s of data",
                           tool_number_print(report->entry_count, entries),
-                          tool_number_print(report->tombstone_count, deletes),
+                          tool_number_print(report->tombstone_count, tombstones),
                           tool_size_print(report->data_size, size));
     if (*report->detail != 0)
         tool_output_print(output, ": %s", report->detail);

@@ -85,8 +85,8 @@ static void print_row(struct tool_output *output, const struct bitcask_version *
         note = "current";
     else if (!version->deletes && has_expired(version))
         note = "expired";
-    tool_output_print(output, "%12" PRIu64 "  %-7s", version->sequence,
-                      version->deletes ? "delete" : "put");
+    tool_output_print(output, "%12" PRIu64 "  %-9s", version->sequence,
+                      version->deletes ? "tombstone" : "put");
     if (version->deletes)
         tool_output_print(output, "%12s", "-");
     else
@@ -101,8 +101,8 @@ static json_t *version_json(struct bitcask_slice key,
     json_t *object = tool_json_pair(key, NULL);
 
     object = tool_json_with(object, "sequence", tool_json_number(version->sequence));
-    object =
-        tool_json_with(object, "kind", json_string(version->deletes ? "delete" : "put"));
+    object = tool_json_with(object, "kind",
+                            json_string(version->deletes ? "tombstone" : "put"));
     object = tool_json_with(object, "value_size", tool_json_number(version->value_size));
     if (version->expiry_ms != 0)
         object =
@@ -131,7 +131,7 @@ static enum bitcask_status log_version(const struct bitcask_version *version,
                    : BITCASK_NO_MEMORY;
     }
     if (log->count++ == 0)
-        tool_output_print(output, "%12s  %-7s%12s  %-24s  %-15s%13s\n", "sequence",
+        tool_output_print(output, "%12s  %-9s%12s  %-24s  %-15s%13s\n", "sequence",
                           "kind", "size", "expires", "file", "offset");
     if (version->gap)
         tool_output_print(output, "%12s  records in between were merged away\n", "...");

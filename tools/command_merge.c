@@ -125,7 +125,7 @@ static void choose(const struct tool_request *request,
     options->file_count = request->file_count;
     options->dry_run = (request->given & TOOL_OPTION_DRY_RUN) != 0;
     options->rate = request->rate;
-    /* To tell beforehand which deletions can go, files are read once more. */
+    /* To tell beforehand which tombstones can go, files are read once more. */
     options->explain = request->given & TOOL_OPTION_EXPLAIN ? explain : NULL;
     options->progress = step;
 }

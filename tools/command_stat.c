@@ -139,7 +139,7 @@ static enum bitcask_status print_segment(const struct bitcask_segment_stat *segm
     const struct bitcask_merge_file *file = find_file(report, segment->id);
     uint64_t records_size = segment->live_size + segment->dead_size;
     char size[TOOL_NUMBER_SIZE], live[TOOL_NUMBER_SIZE], records[TOOL_NUMBER_SIZE],
-        deletes[TOOL_NUMBER_SIZE];
+        tombstones[TOOL_NUMBER_SIZE];
     const char *merge = file == NULL ? "?" : file->taken ? "yes" : "no";
 
     report->cut = report->cut || segment->cut_size > 0;
@@ -150,7 +150,7 @@ static enum bitcask_status print_segment(const struct bitcask_segment_stat *segm
                       tool_percent(segment->dead_size, records_size),
                       tool_number_print(segment->live_count, live),
                       tool_number_print(segment->record_count, records),
-                      tool_number_print(segment->tombstone_count, deletes),
+                      tool_number_print(segment->tombstone_count, tombstones),
                       segment->sealed ? "yes" : "no", merge,
                       file != NULL ? bitcask_merge_reason_text(file->reason) : "");
     return BITCASK_OK;
@@ -254,7 +254,7 @@ static enum bitcask_status print_text(struct report *report)
 
     print_numbers(report);
     tool_output_print(&tool->output, "\n%6s%11s%8s%8s%13s%12s%11s%8s%7s  %s\n", "file",
-                      "size", "live %", "dead %", "live records", "records", "deletions",
+                      "size", "live %", "dead %", "live records", "records", "tombstones",
                       "sealed", "merge", "why");
     status = bitcask_stat_segments(tool->cask, print_segment, report);
     if (status != BITCASK_OK || !report->cut)

@@ -91,7 +91,7 @@ void tool_dump_print_stats_title(const struct tool_dump *dump)
 {
     if (!(dump->request->given & TOOL_OPTION_JSON))
         tool_output_print(&dump->tool->output, "%11s%13s%13s%13s%13s%13s%11s%11s  %s\n",
-                          "size", "puts", "deletes", "batches", "damaged", "live puts",
+                          "size", "puts", "tombstones", "batches", "damaged", "live puts",
                           "live", "dead", "file");
 }
 

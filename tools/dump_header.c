@@ -40,7 +40,7 @@ static void print_trailer(struct tool_output *output,
                           const struct bitcask_inspect_header *header)
 {
     tool_output_print(output,
-                      "  entries     %" PRIu64 ", of them %" PRIu64 " deletes\n"
+                      "  entries     %" PRIu64 ", of them %" PRIu64 " tombstones\n"
                       "  sequences   %" PRIu64 " to %" PRIu64 "\n"
                       "  speaks for  %" PRIu64 " bytes of data\n"
                       "  file check  %08" PRIx32 " stored, %08" PRIx32 " computed, %s\n",

@@ -43,7 +43,7 @@ static const char *kind_text(enum bitcask_inspect_kind kind)
     case BITCASK_INSPECT_PUT:
         return "put";
     case BITCASK_INSPECT_TOMBSTONE:
-        return "delete";
+        return "tombstone";
     case BITCASK_INSPECT_BATCH:
         return "batch";
     case BITCASK_INSPECT_DAMAGE:
@@ -203,10 +203,10 @@ void tool_dump_print_title(struct tool *tool, const struct tool_dump_file *file)
         tool_output_print(output, ", %s",
                           bitcask_inspect_state_text(file->segment->state));
     if (hint)
-        tool_output_print(output, "\n%12s %-11s %12s %5s %11s %12s  %s\n", "offset",
+        tool_output_print(output, "\n%12s %-12s %11s %5s %11s %12s  %s\n", "offset",
                           "kind", "sequence", "key", "value", "at", "key");
     else
-        tool_output_print(output, "\n%12s %-11s %12s %5s %11s  %-11s  %-11s  %s\n",
+        tool_output_print(output, "\n%12s %-12s %11s %5s %11s  %-11s  %-11s  %s\n",
                           "offset", "kind", "sequence", "key", "value", "key check",
                           "value check", "key and value");
 }
@@ -260,7 +260,7 @@ static int print_record_line(struct tool *tool, const struct tool_dump_file *fil
 
     snprintf(kind, sizeof kind, "%s%s%s", item->in_batch ? "  " : "",
              kind_text(item->kind), item->key_intact ? "" : "?");
-    tool_output_print(output, "%12" PRIu64 " %-11s %12" PRIu64 " %5zu %11" PRIu64,
+    tool_output_print(output, "%12" PRIu64 " %-12s %11" PRIu64 " %5zu %11" PRIu64,
                       item->offset, kind, item->sequence, item->key.size,
                       item->value_size);
     if (hint)

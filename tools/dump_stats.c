@@ -179,7 +179,7 @@ static json_t *counts_json(const char *name, uint64_t file_size,
         tool_json_with(object, "type", json_string(name != NULL ? "stats" : "stats_all"));
     object = with_number(object, "file_size", file_size);
     object = with_number(object, "put_count", counts->put_count);
-    object = with_number(object, "delete_count", counts->tombstone_count);
+    object = with_number(object, "tombstone_count", counts->tombstone_count);
     object = with_number(object, "batch_count", counts->batch_count);
     object = with_number(object, "damage_count", counts->damage_count);
     object = with_number(object, "record_size", counts->record_size);

@@ -7,7 +7,7 @@ const char tool_help_dump[] =
     "or `bitcask --help` names. Nothing is opened for it, locked or changed, and others\n"
     "may write meanwhile.\n"
     "\n"
-    "A line is offset, kind (put, delete, batch; parts of a batch are indented), "
+    "A line is offset, kind (put, tombstone, batch; parts of a batch are indented), "
     "sequence,\n"
     "sizes of key and value, both checks, an expiry if there is one, the key, a tab and\n"
     "the first 32 bytes of the value, escaped as `bitcask list --help` says. A check is\n"
@@ -30,7 +30,7 @@ const char tool_help_dump[] =
     "  --follow       go on as the file or the cask grows, also into new data files. "
     "What\n"
     "                 merges copy is not shown again. SIGINT, SIGTERM and SIGHUP end it\n"
-    "  --keys-only    a line for each put and delete, with the key alone\n"
+    "  --keys-only    a line for each put and tombstone, with the key alone\n"
     "  --hex          with each line its bytes, in hexadecimal and as text\n"
     "  --raw          only the values, as they are, with nothing between them; of a\n"
     "                 MANIFEST its text. A terminal gets no control bytes.\n"
@@ -56,9 +56,10 @@ const char tool_help_dump[] =
     "--keys-only; so do --header, --stats and choices of records.\n";
 
 const char tool_help_log[] =
-    "The newest first: sequence, kind, size of the value, expiry, file and offset. Old\n"
-    "records are there until a merge takes them; where some are gone, that is said, and\n"
-    "KEY may have had values among them. Reads the files, opens no store.\n"
+    "The newest first: sequence, kind (put, tombstone), size of the value, expiry, file\n"
+    "and offset. Old records are there until a merge takes them; where some are gone,\n"
+    "that is said, and KEY may have had values among them. Reads the files, opens no\n"
+    "store.\n"
     "\n"
     "  --json  one object a line: \"key\", \"sequence\", \"kind\", \"value_size\",\n"
     "          \"expiry_ms\" if it has one, \"segment_id\", \"offset\", \"readable\",\n"

@@ -111,7 +111,7 @@ static void print_nothing(struct tool_output *output, const struct tool_merge *m
         tool_output_print(output, "a file is taken from %" PRIu32 " %%",
                           merge->dead_percent);
     else
-        tool_output_text(output, "but mostly by deletions that older files still need");
+        tool_output_text(output, "but mostly by tombstones that older files still need");
     tool_output_text(output, "; --all takes every one\n");
 }
 
@@ -162,7 +162,7 @@ void tool_merge_print(struct tool_output *output, const struct tool_merge *merge
                          "            (of data files; their hints shrink, too)\n");
     print_two(output, "records", report->record_in_count, "before",
               report->record_out_count, "after");
-    print_two(output, "deletions", report->tombstone_dropped_count, "dropped",
+    print_two(output, "tombstones", report->tombstone_dropped_count, "dropped",
               report->tombstone_kept_count, "kept");
     if (merge->after.retired_count > 0)
         tool_output_print(output,
