@@ -464,7 +464,7 @@ struct bitcask_repair_report {
     bool changed; /* and the cask has been changed */
     bool reserved_flags[6];
     uint64_t record_count; /* that are kept */
-    uint64_t key_count;    /* live ones afterwards */
+    uint64_t key_count;    /* live ones afterwards; 0 in a dry run */
     uint64_t kept_count;   /* data files that stayed as they were */
     uint64_t rewritten_count;
     uint64_t quarantined_count; /* files of all kinds that were moved */

@@ -238,9 +238,10 @@ repair_says_what_is_lost() {
     make_history && damage second-ada && damage only-dan && checksums >sums &&
         exits 65 bitcask repair --dry-run && out_says '^stale      ada ' &&
         out_says '^lost       dan ' && out_says '^rewrite    [0-9]*\.data, ' &&
-        out_says '^would be repaired: ' && err_says 'warning: records are lost, of 2 keys' &&
+        out_says '^would be repaired: 5 records are left then$' && err_says 'warning: records are lost, of 2 keys' &&
         checksums | cmp - sums && exits 65 bitcask verify && exits 0 bitcask repair &&
-        out_says '^stale      ada ' && out_says '^lost       dan ' && out_says '^repaired: ' &&
+        out_says '^stale      ada ' && out_says '^lost       dan ' &&
+        out_says '^repaired: 5 records of 3 keys are left$' &&
         out_says 'goes to quarantine/' && err_says 'warning: records are lost, of 2 keys' &&
         [ -d "$cask/quarantine" ] && exits 0 bitcask verify &&
         exits 0 bitcask list && out_is 'ada\tfirst-ada\ncat\tfirst-cat\nend\tonly-end\n' &&
@@ -251,8 +252,10 @@ repair_without_manifest() {
     make_history && bitcask list >before && rm "$cask/MANIFEST" &&
         exits 65 bitcask repair --json --dry-run && out_says '"kind":"manifest",' &&
         out_says '"result":"would_repair","dry_run":true,"changed":false,' &&
+        out_says '"record_count":7,' && ! grep key_count out &&
         exits 0 bitcask repair --json && out_says '^{"step":"[a-z]*","file":' &&
         out_says '"result":"repaired","dry_run":false,"changed":true,' &&
+        out_says '"record_count":7,' && out_says '"key_count":4[,}]' &&
         exits 0 bitcask verify && bitcask list | cmp - before
 }
 

@@ -120,11 +120,11 @@ static enum bitcask_status step(const struct bitcask_inspect_progress *progress,
 
 #define REPORT(name) #name, offsetof(struct bitcask_repair_report, name)
 static const struct tool_json_field report_fields[] = {
-    { REPORT(record_count) },    { REPORT(key_count) },         { REPORT(kept_count) },
-    { REPORT(rewritten_count) }, { REPORT(output_count) },      { REPORT(output_size) },
-    { REPORT(damage_count) },    { REPORT(quarantined_count) }, { REPORT(lost_count) },
-    { REPORT(stale_count) },     { REPORT(undeleted_count) },   { REPORT(unnamed_count) },
-    { REPORT(unnamed_size) },    { REPORT(elapsed_ms) },
+    { REPORT(record_count) },      { REPORT(kept_count) },    { REPORT(rewritten_count) },
+    { REPORT(output_count) },      { REPORT(output_size) },   { REPORT(damage_count) },
+    { REPORT(quarantined_count) }, { REPORT(lost_count) },    { REPORT(stale_count) },
+    { REPORT(undeleted_count) },   { REPORT(unnamed_count) }, { REPORT(unnamed_size) },
+    { REPORT(elapsed_ms) },
 };
 
 static const char *result_word(const struct run *run)
@@ -150,6 +150,9 @@ static bool print_json(struct run *run)
     object = tool_json_join(
         object, tool_json_numbers(&run->report, report_fields,
                                   sizeof report_fields / sizeof *report_fields));
+    if (!run->dry_run) /* which cannot know it */
+        object = tool_json_with(object, "key_count",
+                                json_integer((json_int_t)run->report.key_count));
     return tool_json_print(&run->tool->output, object);
 }
 
@@ -167,11 +170,12 @@ static void print_text(struct run *run)
         tool_output_text(output, "nothing to repair: there is no damage\n");
         return;
     }
-    tool_output_print(output, "%s: %s records of %s keys are %s\n",
-                      run->dry_run ? "would be repaired" : "repaired",
-                      tool_number_print(report->record_count, one),
-                      tool_number_print(report->key_count, two),
-                      run->dry_run ? "left then" : "left");
+    tool_number_print(report->record_count, one);
+    if (run->dry_run) /* how many keys they are of, only the repaired store tells */
+        tool_output_print(output, "would be repaired: %s records are left then\n", one);
+    else
+        tool_output_print(output, "repaired: %s records of %s keys are left\n", one,
+                          tool_number_print(report->key_count, two));
     tool_output_print(output, "data files: %s as they were, ",
                       tool_number_print(report->kept_count, one));
     tool_output_print(output, "%s rewritten to %s of %s; ",

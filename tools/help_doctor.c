@@ -91,7 +91,7 @@ const char tool_help_repair[] =
     "\"repair\",\n"
     "              \"result\": clean, repaired, would_repair, stopped or failed, and "
     "the\n"
-    "              numbers\n"
+    "              numbers, but for \"key_count\" in a dry run, which does not know it\n"
     "  --progress  show on standard error how far it is; by itself it does so only on a\n"
     "              terminal\n"
     "\n"
