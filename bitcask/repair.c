@@ -224,6 +224,7 @@ static enum bitcask_status tell_gap(struct repair *repair)
     if (plan->manifest_trusted && repair->report->unnamed_count > 0)
         return BITCASK_OK; /* those are in what was told */
     repair->report->unnamed_count++;
+    repair->report->damage_count++;
     if (plan->manifest_trusted)
         (void)snprintf(detail, sizeof detail,
                        "%" PRIu64 " records of the sequences %" PRIu64 " to %" PRIu64
