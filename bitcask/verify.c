@@ -148,7 +148,8 @@ static enum bitcask_status tell_manifest(struct check *check)
         .kind = BITCASK_FINDING_MANIFEST,
         .file = BITCASK_MANIFEST_NAME,
         .detail = check->now.manifest_status == BITCASK_NOT_FOUND
-                      ? "it is missing, though there are records"
+                      ? "it is missing, though there are records: nothing else knows "
+                        "whether data files are missing, or which keys were deleted"
                       : check->now.manifest_detail,
     };
 

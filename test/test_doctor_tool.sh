@@ -193,7 +193,7 @@ verify_is_clean() {
 verify_names_damage_and_keys() {
     make_history && damage second-ada && exits 65 bitcask verify &&
         out_says '^damage     a damaged value: [0-9]*\.data, offset [0-9]*, ' &&
-        out_says '^unreadable ada  (record [0-9]* in ' && out_says '^damaged in 1 place$' &&
+        out_says '^unreadable ada  (record [0-9]* in ' && out_says '^damaged in 1 place (' &&
         exits 65 bitcask verify --json &&
         out_says '"finding":"damage","kind":"value","file":"[0-9]*\.data","offset":[1-9]' &&
         out_says '"finding":"key",.*"effect":"unreadable",.*"key":"ada"}' &&

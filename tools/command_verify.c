@@ -104,9 +104,11 @@ static void print_text(struct run *run)
     if (run->status == BITCASK_OK)
         tool_output_text(output, "clean: no damage\n");
     else if (report->damage_count > 0)
-        tool_output_print(output, "damaged in %s %s\n",
-                          tool_number_print(report->damage_count, damages),
-                          report->damage_count == 1 ? "place" : "places");
+        tool_output_print(
+            output,
+            "damaged in %s %s (`bitcask repair --dry-run` tells what can be kept)\n",
+            tool_number_print(report->damage_count, damages),
+            report->damage_count == 1 ? "place" : "places");
     tool_finding_print_counts(output, &counts);
 }
 
