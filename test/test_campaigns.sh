@@ -37,13 +37,13 @@ has_its_chapter() {
     grep -qx "## The $1 campaign" "$source_root/docs/testing.md"
 }
 
-for name in crash fault damage process; do
+for name in crash fault damage doctor process; do
     check "$name: ends with a plain line" ends_with_a_plain_line "$name"
     check "$name: refuses words it does not know" refuses "$name" --nonsense
     check "$name: says so when a replay tries nothing" refuses "$name" --replay nonsense
     check "$name: has its chapter in docs/testing.md" has_its_chapter "$name"
 done
-for name in crash damage; do
+for name in crash damage doctor; do
     check "$name: does the same with the same seed" is_the_same_again "$name"
 done
 
