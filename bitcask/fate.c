@@ -110,6 +110,25 @@ void bitcask_fates_meet(struct bitcask_fates *fates, struct bitcask_slice key,
     fate->newest_deletes = deletes;
 }
 
+const char *bitcask_fate_words(enum bitcask_effect effect)
+{
+    switch (effect) {
+    case BITCASK_EFFECT_NONE:
+        break;
+    case BITCASK_EFFECT_LOST:
+        return "no record of the key is left that has a value";
+    case BITCASK_EFFECT_STALE:
+        return "an older value of the key is left";
+    case BITCASK_EFFECT_UNDELETED:
+        return "the key had been deleted, and an older value is left";
+    case BITCASK_EFFECT_UNREADABLE:
+        return "a get of the key says that it is damaged";
+    case BITCASK_EFFECT_HARMLESS:
+        return "a newer record of the key is whole";
+    }
+    return "";
+}
+
 static enum bitcask_effect effect_of(const struct bitcask_fate *fate, bool mended)
 {
     bool value_left = fate->newest_sequence > 0 && !fate->newest_deletes;

@@ -30,6 +30,9 @@ struct bitcask_fate_told {
     enum bitcask_effect effect;
 };
 
+/* A sentence for people. */
+const char *bitcask_fate_words(enum bitcask_effect effect);
+
 /* A record of its key is lost. BITCASK_NO_MEMORY. */
 enum bitcask_status bitcask_fates_add(struct bitcask_fates *fates,
                                       const struct bitcask_casualty *casualty);

@@ -62,13 +62,13 @@ const char *bitcask_effect_text(enum bitcask_effect effect)
     case BITCASK_EFFECT_LOST:
         return "lost";
     case BITCASK_EFFECT_STALE:
-        return "an older value is left";
+        return "stale";
     case BITCASK_EFFECT_UNDELETED:
-        return "deleted, and an older value is left";
+        return "undeleted";
     case BITCASK_EFFECT_UNREADABLE:
         return "unreadable";
     case BITCASK_EFFECT_HARMLESS:
-        return "not concerned";
+        return "harmless";
     }
     return "unknown";
 }

@@ -32,6 +32,22 @@ struct repair {
     struct bitcask_repair_plan plan;
 };
 
+static enum bitcask_status tell_finding(const struct repair *repair,
+                                        const struct bitcask_finding *finding)
+{
+    if (repair->options->finding == NULL)
+        return BITCASK_OK;
+    return bitcask_pace_stop(repair->options->finding(finding, repair->options->context));
+}
+
+static enum bitcask_status tell_step(const struct repair *repair,
+                                     const struct bitcask_repair_step *step)
+{
+    if (repair->options->step == NULL)
+        return BITCASK_OK;
+    return bitcask_pace_stop(repair->options->step(step, repair->options->context));
+}
+
 /* What verifying finds is told; what it means for keys is not the same after a repair. */
 static enum bitcask_status on_finding(const struct bitcask_finding *finding,
                                       void *context)
@@ -42,9 +58,7 @@ static enum bitcask_status on_finding(const struct bitcask_finding *finding,
         return BITCASK_OK;
     if (finding->kind == BITCASK_FINDING_RESERVE)
         repair->reserve_is_bad = true;
-    return repair->options->finding != NULL
-               ? repair->options->finding(finding, repair->options->context)
-               : BITCASK_OK;
+    return tell_finding(repair, finding);
 }
 
 /* The cask is read twice: to verify it, and, from the half on, to plan. */
@@ -141,8 +155,7 @@ static enum bitcask_status tell_steps(struct repair *repair)
         report->rewritten_count += file->action == BITCASK_REPAIR_REWRITE;
         report->record_count += file->survey.record_count;
         report->output_size += file->output.size;
-        if (repair->options->step != NULL)
-            status = repair->options->step(&step, repair->options->context);
+        status = tell_step(repair, &step);
     }
     for (size_t i = next_move; i < plan->move_count && status == BITCASK_OK; i++) {
         const struct bitcask_repair_move *move = &plan->moves[i];
@@ -156,8 +169,7 @@ static enum bitcask_status tell_steps(struct repair *repair)
                           : "hints are made again from the data",
         };
 
-        if (repair->options->step != NULL)
-            status = repair->options->step(&step, repair->options->context);
+        status = tell_step(repair, &step);
     }
     report->quarantined_count = plan->move_count;
     report->output_count = plan->output_count;
@@ -196,7 +208,7 @@ static enum bitcask_status on_fate(const struct bitcask_fate_told *told, void *c
         .kind = BITCASK_FINDING_KEY,
         .effect = told->effect,
         .file = name,
-        .detail = bitcask_effect_text(told->effect),
+        .detail = bitcask_fate_words(told->effect),
         .offset = told->offset,
         .sequence = told->sequence,
         .newest_sequence = told->newest_sequence,
@@ -207,9 +219,7 @@ static enum bitcask_status on_fate(const struct bitcask_fate_told *told, void *c
     report->lost_count += told->effect == BITCASK_EFFECT_LOST;
     report->stale_count += told->effect == BITCASK_EFFECT_STALE;
     report->undeleted_count += told->effect == BITCASK_EFFECT_UNDELETED;
-    return repair->options->finding != NULL
-               ? repair->options->finding(&finding, repair->options->context)
-               : BITCASK_OK;
+    return tell_finding(repair, &finding);
 }
 
 /* Records are not there, and nothing says which keys they were of. */
@@ -237,9 +247,7 @@ static enum bitcask_status tell_gap(struct repair *repair)
                        "knew, so keys may be lost, or back that had been deleted",
                        plan->gap_count, plan->gap_first, plan->gap_last);
     finding.detail = detail;
-    return repair->options->finding != NULL
-               ? repair->options->finding(&finding, repair->options->context)
-               : BITCASK_OK;
+    return tell_finding(repair, &finding);
 }
 
 /* What becomes of the keys that damage has hit. */
@@ -443,7 +451,8 @@ static enum bitcask_status settle_kept(struct repair *repair)
     return status;
 }
 
-/* A MANIFEST that is of no use is kept, too. */
+/* The MANIFEST that is replaced is kept, too: it alone knows of files that are missing.
+ */
 static enum bitcask_status copy_manifest(struct repair *repair, bitcask_file quarantine)
 {
     struct bitcask_io *io = repair->io;

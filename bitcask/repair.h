@@ -67,7 +67,7 @@ struct bitcask_repair_plan {
     size_t move_count;
     size_t move_capacity;
     bool reserve_is_bad;
-    bool manifest_is_copied; /* the bad one, under manifest_copy */
+    bool manifest_is_copied; /* the old one, under manifest_copy */
     struct bitcask_repair_move manifest_copy;
 };
 

@@ -122,8 +122,7 @@ enum bitcask_status bitcask_repair_plan_moves(struct bitcask_repair_plan *plan)
     }
     if (status == BITCASK_OK && plan->reserve_is_bad)
         status = add_move(plan, BITCASK_RESERVE_NAME);
-    plan->manifest_is_copied =
-        !plan->manifest_trusted && plan->cask.manifest_status != BITCASK_NOT_FOUND;
+    plan->manifest_is_copied = plan->cask.manifest_status != BITCASK_NOT_FOUND;
     if (status == BITCASK_OK && plan->manifest_is_copied)
         status = find_place(plan, BITCASK_MANIFEST_NAME, &plan->manifest_copy);
     return status;

@@ -151,7 +151,10 @@ static void judge_origin(struct bitcask_repair_plan *plan,
                bitcask_repair_tag(file->identity.salt) != plan->salt_tag) {
         bitcask_repair_refuse(file, "it is a file of another cask");
     } else if (plan->manifest_trusted && file->identity.id < manifest->next_id) {
-        bitcask_repair_refuse(file, "MANIFEST lists it no more: a merge has replaced it");
+        bitcask_repair_refuse(
+            file,
+            "MANIFEST lists it no more: a merge has replaced it, or an earlier repair "
+            "has missed it");
     } else {
         file->ours = true;
     }

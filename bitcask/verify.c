@@ -34,9 +34,9 @@ static enum bitcask_status tell(struct check *check,
         check->report->damage_count++;
     else if (finding->kind != BITCASK_FINDING_KEY)
         check->report->note_count++;
-    return check->options->finding != NULL
-               ? check->options->finding(finding, check->options->context)
-               : BITCASK_OK;
+    if (check->options->finding == NULL)
+        return BITCASK_OK;
+    return bitcask_pace_stop(check->options->finding(finding, check->options->context));
 }
 
 /* Tell of @flaw in the data file of @id, or in its hint. */
@@ -108,10 +108,10 @@ static const char *why_unlisted(const struct bitcask_verification *verification,
 
     if (bitcask_manifest_find(manifest, id) != NULL)
         return NULL;
-    return id >= manifest->next_id
-               ? "MANIFEST does not list it, and is older than it"
-               : "MANIFEST does not list it: a merge has replaced it once, or it is not "
-                 "of this cask";
+    return id >= manifest->next_id ? "MANIFEST does not list it, and is older than it"
+                                   : "MANIFEST does not list it: a merge has replaced "
+                                     "it, a repair has missed "
+                                     "it, or it is not of this cask";
 }
 
 static bool is_unlisted(const struct bitcask_verification *verification)
@@ -170,7 +170,7 @@ static uint64_t missing_count(struct check *check)
     for (size_t i = 0; i < now->file_count; i++) {
         const struct bitcask_survey *survey = &now->files[i].survey;
 
-        if (!now->files[i].unsealed)
+        if (!now->files[i].unsealed || now->files[i].unlisted)
             continue;
         if (survey->highest_sequence > last)
             last = survey->highest_sequence;
@@ -186,7 +186,8 @@ static bool is_explained(struct check *check)
     for (size_t i = 0; i < check->now.file_count; i++) {
         const struct bitcask_checked_file *file = &check->now.files[i];
 
-        for (size_t k = 0; k < file->survey.flaw_count && file->unsealed; k++) {
+        for (size_t k = 0;
+             k < file->survey.flaw_count && file->unsealed && !file->unlisted; k++) {
             if (file->survey.flaws[k].size > 0)
                 return !check->now.sequences_checked || missing_count(check) == 0 ||
                        check->report->unnamed_count > 0;
@@ -340,7 +341,7 @@ static enum bitcask_status tell_fate(const struct bitcask_fate_told *told, void 
         .kind = BITCASK_FINDING_KEY,
         .effect = told->effect,
         .file = name,
-        .detail = bitcask_effect_text(told->effect),
+        .detail = bitcask_fate_words(told->effect),
         .offset = told->offset,
         .sequence = told->sequence,
         .newest_sequence = told->newest_sequence,

@@ -32,10 +32,14 @@ void bitcask_pace_release(struct bitcask_pace *pace);
 /* So much was read: tells, and sleeps if that was too fast. */
 enum bitcask_status bitcask_pace_step(void *pace, uint64_t read_size);
 
-/* A data file that the MANIFEST lists, or where there is none, that is there. */
+/* What a callback said, with words for it if it wants to stop. */
+enum bitcask_status bitcask_pace_stop(enum bitcask_status status);
+
+/* A data file that the MANIFEST lists, or that is there. */
 struct bitcask_checked_file {
     struct bitcask_manifest_segment line; /* state PREPARED without a MANIFEST */
     bool unsealed;
+    bool unlisted; /* MANIFEST does not know it: it is only read */
     bool exists;
     bool unreadable; /* it exists, but the system does not open it */
     bool hint_exists;

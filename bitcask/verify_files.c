@@ -20,6 +20,13 @@ enum {
     SLEEP_MAX_MS = 100
 };
 
+enum bitcask_status bitcask_pace_stop(enum bitcask_status status)
+{
+    return status == BITCASK_OK
+               ? status
+               : bitcask_fail_constant(status, "a callback has ended it");
+}
+
 enum bitcask_status bitcask_pace_init(struct bitcask_pace *pace, struct bitcask_io *io,
                                       uint64_t rate, bitcask_inspect_visit *visit,
                                       void *context)
@@ -68,7 +75,7 @@ enum bitcask_status bitcask_pace_step(void *context, uint64_t read_size)
         if (pace->progress.done_size > pace->progress.total_size)
             pace->progress.total_size = pace->progress.done_size; /* it has grown */
         if (pace->visit != NULL)
-            status = pace->visit(&pace->progress, pace->context);
+            status = bitcask_pace_stop(pace->visit(&pace->progress, pace->context));
         wait_ms = ahead_ms(pace);
         (void)pthread_mutex_unlock(&pace->lock);
         read_size = 0;
@@ -151,6 +158,27 @@ static struct bitcask_checked_file *add_by_name(struct bitcask_verification *ver
     file->unsealed = true;
     file->kept_size = UINT64_MAX;
     return file;
+}
+
+/* What MANIFEST does not list is read, too: somebody may want to know what is in it. */
+static enum bitcask_status list_unlisted(struct bitcask_verification *verification)
+{
+    const uint64_t *ids = verification->listing.data_ids.data;
+    size_t count = verification->listing.data_ids.size / sizeof *ids;
+    enum bitcask_status status = BITCASK_OK;
+
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+        struct bitcask_checked_file *file;
+
+        if (bitcask_manifest_find(&verification->manifest, ids[i]) != NULL)
+            continue;
+        file = add_by_name(verification, ids[i]);
+        file->unlisted = true;
+        status = look_at_file(verification, file);
+    }
+    qsort(verification->files, verification->file_count, sizeof *verification->files,
+          compare_files);
+    return status;
 }
 
 /* Whether a hint with @salt may be of this cask: one of its data files has the same tag.
@@ -293,8 +321,10 @@ enum bitcask_status bitcask_verification_begin(struct bitcask_verification *veri
     verification->files = calloc(count > 0 ? count : 1, sizeof *verification->files);
     if (verification->files == NULL)
         return bitcask_fail_memory(count * sizeof *verification->files);
-    if (verification->manifest_status == BITCASK_OK)
-        return list_members(verification);
+    if (verification->manifest_status == BITCASK_OK) {
+        status = list_members(verification);
+        return status == BITCASK_OK ? list_unlisted(verification) : status;
+    }
     status = list_what_is_there(verification);
     if (status == BITCASK_OK && verification->manifest_status == BITCASK_NOT_FOUND &&
         !is_used(verification))
@@ -350,10 +380,10 @@ static enum bitcask_status survey_file(struct bitcask_verification *verification
                               "%010" PRIu64 ".data is of a newer format: use a newer "
                               "library",
                               file->line.id);
-    if (status == BITCASK_OK && verification->manifest_status != BITCASK_OK &&
-        file->exists)
+    if (status == BITCASK_OK && file->exists &&
+        (verification->manifest_status != BITCASK_OK || file->unlisted))
         file->survey.salt = file->line.salt = identity->salt;
-    foreign = identity->header == BITCASK_OK &&
+    foreign = identity->header == BITCASK_OK && !file->unlisted &&
               (identity->id != file->line.id || identity->salt != file->line.salt);
     file->survey.end = foreign || !file->exists ? 0 : end_of(file);
     if (status == BITCASK_OK)
@@ -384,7 +414,6 @@ static void *work(void *context)
         .io = verification->io,
         .directory = verification->directory,
         .now_ms = verification->now_ms,
-        .sequences = verification->sequences_checked ? &verification->sequences : NULL,
         .pace = bitcask_pace_step,
         .pace_context = verification->pace,
     };
@@ -395,6 +424,10 @@ static void *work(void *context)
 
         if (i >= verification->file_count || atomic_load(&crew->stop))
             break;
+        surveyor.sequences =
+            verification->sequences_checked && !verification->files[i].unlisted
+                ? &verification->sequences
+                : NULL;
         status = survey_file(verification, &surveyor, &verification->files[i]);
         if (status == BITCASK_OK)
             continue;
@@ -499,7 +532,7 @@ enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verif
 
         if (file->unsealed && end > file->kept_size)
             end = file->kept_size;
-        if (end > 0)
+        if (end > 0 && !file->unlisted)
             status = bitcask_fates_read(fates, verification->io, verification->directory,
                                         file->line.id, end, &file->survey,
                                         verification->now_ms);

@@ -47,7 +47,7 @@ static enum bitcask_status judge_file(struct bitcask_verification *verification,
     const struct bitcask_identity *identity = &file->identity;
     const struct bitcask_manifest_segment *line = &file->line;
     struct bitcask_survey *survey = &file->survey;
-    bool listed = verification->manifest_status == BITCASK_OK;
+    bool listed = verification->manifest_status == BITCASK_OK && !file->unlisted;
     /* Recovery finds nothing wrong with a file that it would not keep. */
     bool never_begun = file->unsealed && listed &&
                        verification->verdict.status == BITCASK_OK && file->kept_size == 0;
@@ -61,9 +61,10 @@ static enum bitcask_status judge_file(struct bitcask_verification *verification,
     if (!file->exists)
         return listed && was_begun(file) && !has_flaw(survey, BITCASK_FINDING_MISSING)
                    ? add_flaw(file, BITCASK_FINDING_MISSING, 0, line->size,
-                              "MANIFEST lists it")
+                              "MANIFEST lists it; if it can be found, put it back before "
+                              "a repair")
                    : BITCASK_OK;
-    if (identity->header == BITCASK_OK &&
+    if (identity->header == BITCASK_OK && !file->unlisted &&
         (identity->id != line->id || identity->salt != line->salt))
         return add_flaw(file, BITCASK_FINDING_FOREIGN, 0,
                         line->size > 0 ? line->size : file->size,
