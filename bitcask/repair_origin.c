@@ -125,6 +125,12 @@ static void judge_origin(struct bitcask_repair_plan *plan,
         file->listed = true;
         file->line = *line;
     }
+    /*
+     * What a file is, counts for more than the name that it has: under the name of one
+     * that nobody needs there may be another, of which there is no second.
+     */
+    if (by_name != NULL && file->identity.known && by_name->salt != file->identity.salt)
+        by_name = NULL;
     if (by_name != NULL && by_name->state == BITCASK_MANIFEST_QUARANTINED) {
         bitcask_repair_refuse(file, "an earlier repair has taken from it what is whole");
     } else if (line != NULL && bitcask_manifest_is_outside(line->state)) {

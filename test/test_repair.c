@@ -329,6 +329,46 @@ static void what_is_no_part_of_the_cask_is_left_to_the_next_open(void **state)
     assert_false(test_disk_has(disk, "0000000021.data"));
 }
 
+static void quarantine_number_20(struct bitcask_manifest *manifest)
+{
+    retire_copy(manifest);
+    manifest->segments[manifest->segment_count - 2].state = BITCASK_MANIFEST_QUARANTINED;
+}
+
+static void draft_number_20(struct bitcask_manifest *manifest)
+{
+    retire_copy(manifest);
+    manifest->segments[manifest->segment_count - 2].state = BITCASK_MANIFEST_DRAFT;
+}
+
+/* Nobody needs number 20; but the only copy of number 2 has its name. */
+static void a_name_does_not_say_what_a_file_is(void **state)
+{
+    void (*const edits[])(struct bitcask_manifest *) = { retire_copy,
+                                                         quarantine_number_20,
+                                                         draft_number_20 };
+    struct test_disk *disk = *state;
+    struct doctor_told told;
+
+    for (size_t i = 0; i < LENGTH_OF(edits); i++) {
+        test_disk_clear(disk);
+        doctor_make(disk);
+        doctor_edit_manifest(disk, edits[i]);
+        assert_status(disk->io->move(disk->io, disk->directory, DOCTOR_DATA_2,
+                                     disk->directory, "0000000020.data"),
+                      BITCASK_OK);
+        assert_status(doctor_repair(disk, &told, false), BITCASK_OK);
+        assert_string_equal(doctor_step_words(&told),
+                            "keep 1, keep 3, rewrite 20, quarantine 2h");
+        assert_string_equal(doctor_contents(disk), DOCTOR_CONTENTS);
+        test_cask_close(test_cask_open(disk, NULL));
+        assert_string_equal(doctor_contents(disk), DOCTOR_CONTENTS);
+        assert_true(test_disk_has(disk, "quarantine/0000000020.data"));
+        assert_status(doctor_verify(disk, &told), BITCASK_OK);
+        assert_int_equal(told.verified.damage_count, 0);
+    }
+}
+
 /* What is done to one file, by its handle. */
 static struct {
     const char *name;
@@ -513,6 +553,7 @@ int main(void)
         disk_test(a_damaged_manifest_is_kept),
         disk_test(beside_a_writer_there_is_no_repair),
         disk_test(what_is_no_part_of_the_cask_is_left_to_the_next_open),
+        disk_test(a_name_does_not_say_what_a_file_is),
         disk_test(what_is_not_proven_to_be_synced_is_synced_again),
         disk_test(callbacks_can_stop_it_before_anything_is_changed),
         disk_test(options_must_make_sense),
