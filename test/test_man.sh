@@ -179,6 +179,12 @@ command_options_unlike_help() {
     options_unlike_help
 }
 
+# What `$1 --help` leaves out of those that every program takes.
+general_options_unnamed() {
+    "$1" --help | named >"$work/help"
+    echo "$general" | named | comm -23 - "$work/help"
+}
+
 # Of a program, which has to explain them all.
 program_options_unlike_help() {
     section "$1.1" '# OPTIONS' | explained >"$work/page"
@@ -262,6 +268,7 @@ done
 check 'bitcask.1 has the usage of bitcask' has_usage bitcask.1 bitcask
 check_silent 'bitcask.1 explains the options of bitcask --help' \
     program_options_unlike_help bitcask
+check_silent 'bitcask --help names the general options' general_options_unnamed bitcask
 bitcask --help | sed -n '/^Commands/,/^Options/s/^  \([a-z][a-z]*\) .*/\1/p' \
     >"$work/commands"
 check 'bitcask --help has commands' test -s "$work/commands"
@@ -282,6 +289,7 @@ for program in "$tools"/bitcask-*; do
     check "$name.1 has the usage of $name" has_usage "$name.1" "$name"
     check_silent "$name.1 explains the options of $name" \
         program_options_unlike_help "$name"
+    check_silent "$name --help names the general options" general_options_unnamed "$name"
 done
 
 # Casks for this: one with garbage.
