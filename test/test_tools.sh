@@ -118,7 +118,7 @@ delete_print() {
         exits 0 bitcask delete --print a && out_is 1 &&
         exits 2 bitcask delete b missing c --print && out_is '2\n3' &&
         exits 2 bitcask delete --print --json d missing &&
-        out_is '{"key":"d","value":"4"}\n{"key":"missing","value":null}\n' &&
+        out_is '{"key":"d","value":"4","deleted":true}\n{"key":"missing","value":null,"deleted":false}\n' &&
         bitcask set e 5 && exits 2 bitcask delete --json e missing &&
         out_is '{"key":"e","deleted":true}\n{"key":"missing","deleted":false}\n'
 }
@@ -128,6 +128,10 @@ delete_print_keeps_what_it_cannot_print() {
     bitcask set a 1 || return
     status=0
     bitcask delete --print a >/dev/full 2>err || status=$?
+    [ "$status" -eq 1 ] && err_says 'No space left' && exits 0 bitcask get a && out_is 1 ||
+        return
+    status=0
+    bitcask delete --print --json a >/dev/full 2>err || status=$?
     [ "$status" -eq 1 ] && err_says 'No space left' && exits 0 bitcask get a && out_is 1 ||
         return
     # Nor what nobody reads any more.

@@ -115,6 +115,35 @@ bool tool_json_print(struct tool_output *output, json_t *object)
     return bad == 0;
 }
 
+/* Write the members of @object, and release it. */
+static bool print_members(struct tool_output *output, json_t *object)
+{
+    int bad = json_dump_callback(object, write_part, output, JSON_COMPACT | JSON_EMBED);
+
+    json_decref(object);
+    return bad == 0;
+}
+
+bool tool_json_begin(struct tool_output *output, json_t *object)
+{
+    if (object == NULL)
+        return false;
+    tool_output_text(output, "{");
+    return print_members(output, object);
+}
+
+bool tool_json_end(struct tool_output *output, json_t *more)
+{
+    bool good = more != NULL;
+
+    if (good) {
+        tool_output_text(output, ",");
+        good = print_members(output, more);
+    }
+    tool_output_text(output, "}\n");
+    return good;
+}
+
 json_t *tool_json_text(const char *text)
 {
     struct bitcask_slice rest = bitcask_text(text);

@@ -38,6 +38,13 @@ json_t *tool_json_join(json_t *object, json_t *more);
 /* Write @object as one line, and release it. False: it was NULL, or no memory. */
 bool tool_json_print(struct tool_output *output, json_t *object);
 
+/*
+ * One line in two pieces: @object, and when it has been seen what comes of it the members
+ * of @more. There is at least one in each. Both are released. False: as above.
+ */
+bool tool_json_begin(struct tool_output *output, json_t *object);
+bool tool_json_end(struct tool_output *output, json_t *more);
+
 /* @text as a JSON string, escaped as in escape.h if it is not UTF-8; NULL: no memory. */
 json_t *tool_json_text(const char *text);
 
