@@ -185,6 +185,32 @@ raw_on_a_terminal() {
         on_terminal "'$dump_tool' '$cask'" && out_has 'a\x1b[31mb'
 }
 
+# What turns the direction of text, and a control that terminals obey, as UTF-8.
+no_controls() {
+    empty
+    turn=$(printf '\342\200\256')
+    obey=$(printf '\302\233')
+    cask=$cask-$turn$obey
+    bitcask set "a${turn}b${obey}c" "v${turn}w${obey}x" || return
+    for command in "dump $cask" "dump --keys-only $cask" "dump --json $cask" 'bitcask list' \
+        'bitcask list --json' "bitcask get --json a${turn}b${obey}c" 'bitcask stat' \
+        "bitcask log --json a${turn}b${obey}c" 'bitcask stat --json' "dump --hex $cask" \
+        "dump --stats --json $cask" "bitcask --log json get --json a${turn}b${obey}c"; do
+        # shellcheck disable=SC2086
+        exits 0 $command && ! grep -e "$turn" -e "$obey" out err || return
+    done
+    for command in "bitcask get $turn$obey" "bitcask --log text get $turn$obey"; do
+        # shellcheck disable=SC2086
+        exits 2 $command && err_says 'x9b' && ! grep -e "$turn" -e "$obey" out err || return
+    done
+    exits 0 dump "$cask" && out_has 'a\xe2\x80\xaeb\xc2\x9bc	v\xe2\x80\xaew\xc2\x9bx' &&
+        exits 0 dump --json "$cask" && out_has '"key":"a\u202Eb\u009Bc"' &&
+        flip "$cask/$data" 85 && exits 65 "$tool" verify "$cask" &&
+        ! grep -e "$turn" -e "$obey" out err &&
+        exits 65 "$tool" verify --json "$cask" && ! grep -e "$turn" -e "$obey" out err &&
+        exits 1 "$tool" --dir "$cask/none" get a && ! grep -e "$turn" -e "$obey" out err
+}
+
 hexadecimal() {
     golden
     exits 0 dump --hex "$cask/$data" && is_clean &&
@@ -685,6 +711,7 @@ check '--header tells of files as a whole' headers
 check '--stats counts, and says what is live' statistics
 check '--json is one object a line' json_lines
 check '--raw gives values as they are' raw_values
+check 'what controls terminals or turns text is escaped' no_controls
 check '--hex shows every byte' hexadecimal
 check '--keys-only' keys_only
 check '--live is what the store returns' live_only

@@ -57,14 +57,21 @@ static void escapes_are_as_documented(void **state)
         { "\x01\x1f\x7f", "\\x01\\x1f\\x7f" },
         { "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
         { "\xe2\x82\xac \xf0\x9f\x90\x99", "\xe2\x82\xac \xf0\x9f\x90\x99" },
-        { "\xc2\x9b", "\\xc2\\x9b" },          /* a control that terminals obey */
-        { "\xc2\xa0", "\xc2\xa0" },            /* the first that is none */
-        { "\xff", "\\xff" },                   /* never in UTF-8 */
-        { "\xc3", "\\xc3" },                   /* cut short */
-        { "\xc3(", "\\xc3(" },                 /* not continued */
-        { "\xc0\xaf", "\\xc0\\xaf" },          /* overlong */
-        { "\xe0\x80\xaf", "\\xe0\\x80\\xaf" }, /* overlong */
-        { "\xed\xa0\x80", "\\xed\\xa0\\x80" }, /* half of a surrogate pair */
+        { "\xc2\x9b", "\\xc2\\x9b" }, /* a control that terminals obey */
+        { "\xc2\xa0", "\xc2\xa0" },   /* the first that is none */
+        { "\xd8\x9c|\xd8\x9b", "\\xd8\\x9c|\xd8\x9b" }, /* it turns text; one before */
+        { "\xe2\x80\x8e|\xe2\x80\x8f", "\\xe2\\x80\\x8e|\\xe2\\x80\\x8f" },
+        { "\xe2\x80\x8d|\xe2\x80\x90", "\xe2\x80\x8d|\xe2\x80\x90" },
+        { "\xe2\x80\xaa|\xe2\x80\xae", "\\xe2\\x80\\xaa|\\xe2\\x80\\xae" },
+        { "\xe2\x80\xa9|\xe2\x80\xaf", "\xe2\x80\xa9|\xe2\x80\xaf" },
+        { "\xe2\x81\xa6|\xe2\x81\xa9", "\\xe2\\x81\\xa6|\\xe2\\x81\\xa9" },
+        { "\xe2\x81\xa5|\xe2\x81\xaa", "\xe2\x81\xa5|\xe2\x81\xaa" },
+        { "\xff", "\\xff" },                            /* never in UTF-8 */
+        { "\xc3", "\\xc3" },                            /* cut short */
+        { "\xc3(", "\\xc3(" },                          /* not continued */
+        { "\xc0\xaf", "\\xc0\\xaf" },                   /* overlong */
+        { "\xe0\x80\xaf", "\\xe0\\x80\\xaf" },          /* overlong */
+        { "\xed\xa0\x80", "\\xed\\xa0\\x80" },          /* half of a surrogate pair */
         { "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" }, /* above U+10FFFF */
     };
 

@@ -158,8 +158,10 @@ static void print_report(struct tool_output *output,
                           tool_number_print(report->entry_count, entries),
                           tool_number_print(report->tombstone_count, tombstones),
                           tool_size_print(report->data_size, size));
-    if (*report->detail != 0)
-        tool_output_print(output, ": %s", report->detail);
+    if (*report->detail != 0) {
+        tool_output_text(output, ": ");
+        tool_output_escape(output, bitcask_text(report->detail));
+    }
     tool_output_text(output, "\n");
 }
 

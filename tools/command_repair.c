@@ -91,7 +91,7 @@ static void print_step(struct tool_output *output, const struct bitcask_repair_s
     }
     if (*step->reason != 0) {
         tool_output_text(output, ": ");
-        tool_output_text(output, step->reason);
+        tool_output_escape(output, bitcask_text(step->reason));
     }
     tool_output_text(output, "\n");
 }

@@ -51,6 +51,25 @@ bool tool_utf8_valid(struct bitcask_slice bytes)
     return true;
 }
 
+size_t tool_control_size(const unsigned char *bytes, size_t size)
+{
+    unsigned last;
+
+    if (size >= 1 && (bytes[0] < 0x20 || bytes[0] == 0x7f))
+        return 1;
+    if (size >= 2 && bytes[0] == 0xc2 && bytes[1] >= 0x80 && bytes[1] < 0xa0)
+        return 2; /* U+0080 to U+009F */
+    if (size >= 2 && bytes[0] == 0xd8 && bytes[1] == 0x9c)
+        return 2; /* U+061C */
+    if (size < 3 || bytes[0] != 0xe2 || (bytes[1] != 0x80 && bytes[1] != 0x81))
+        return 0;
+    last = bytes[2];
+    if (bytes[1] == 0x81) /* U+2066 to U+2069 */
+        return last >= 0xa6 && last <= 0xa9 ? 3 : 0;
+    /* U+200E, U+200F, and U+202A to U+202E */
+    return last == 0x8e || last == 0x8f || (last >= 0xaa && last <= 0xae) ? 3 : 0;
+}
+
 static bool is_plain(unsigned char byte)
 {
     return byte >= 0x20 && byte < 0x7f && byte != '\\';
@@ -105,9 +124,8 @@ size_t tool_escape(struct bitcask_slice *rest, char *text, size_t capacity)
             continue;
         }
         size = *at < 0x80 ? 0 : tool_utf8_size(at, left);
-        if (size == 2 && at[0] == 0xc2 && at[1] < 0xa0)
-            size = 0; /* U+0080 to U+009F */
-        if (size == 0) {
+        /* What follows the first byte of a control is nothing without it. */
+        if (size == 0 || tool_control_size(at, left) > 0) {
             out += escape_byte(*at, text + out);
             size = 1;
         } else {

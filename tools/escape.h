@@ -4,8 +4,10 @@
  * `load` and the shell read them.
  *
  * Printable ASCII and well-formed UTF-8 stay readable. \\ \t \n \r are written so, and
- * every other byte that is a control (U+0080 to U+009F too, which terminals obey) or no
- * part of well-formed UTF-8 as \xHH. So text never holds a raw tab, newline or NUL.
+ * every other byte that is of a control or no part of well-formed UTF-8 as \xHH. So text
+ * never holds a raw tab, newline or NUL. Controls are U+0000 to U+001F, U+007F to U+009F,
+ * which terminals obey, and those that turn the direction of text, so that it is shown as
+ * something else than it is: U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069.
  *
  * Pure: bytes in, bytes out.
  */
@@ -21,6 +23,9 @@ enum {
 
 /* The size of the well-formed UTF-8 sequence that @bytes begin with; 0 if with none. */
 size_t tool_utf8_size(const unsigned char *bytes, size_t size);
+
+/* The size of the control, as above, that @bytes begin with; 0 if with none. */
+size_t tool_control_size(const unsigned char *bytes, size_t size);
 
 /* Whether all of @bytes is well-formed UTF-8. */
 bool tool_utf8_valid(struct bitcask_slice bytes);

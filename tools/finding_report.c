@@ -111,7 +111,7 @@ void tool_finding_print(struct tool_output *output, const struct bitcask_finding
         print_place(output, finding);
         tool_output_text(output, *finding->detail != 0 ? ": " : "");
     }
-    tool_output_text(output, finding->detail);
+    tool_output_escape(output, bitcask_text(finding->detail));
     tool_output_text(output, "\n");
 }
 

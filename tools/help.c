@@ -94,8 +94,9 @@ const char tool_help_get[] =
 
 const char tool_help_list[] =
     "A line is the key, a tab and the value. \\\\ \\t \\n \\r stand for backslash, tab,\n"
-    "newline and carriage return, \\xHH for other control bytes and for what is not\n"
-    "UTF-8. So `bitcask list | bitcask --dir COPY load` copies any store.\n"
+    "newline and carriage return, \\xHH for other controls (those too that turn the\n"
+    "direction of text) and for what is not UTF-8. So `bitcask list | bitcask --dir\n"
+    "COPY load` copies any store.\n"
     "\n"
     "  --prefix P    only keys that begin with P\n"
     "  --from K      only keys not below K, in the order of bytes\n"

@@ -97,6 +97,12 @@ json_t *tool_json_join(json_t *object, json_t *more)
     return NULL;
 }
 
+/*
+ * Of text, only ASCII is written as it is: terminals obey some of the rest, and some
+ * turns the direction in which a line is read.
+ */
+#define LINE_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII)
+
 static int write_part(const char *data, size_t size, void *context)
 {
     tool_output_write(context, data, size);
@@ -109,7 +115,7 @@ bool tool_json_print(struct tool_output *output, json_t *object)
 
     if (object == NULL)
         return false;
-    bad = json_dump_callback(object, write_part, output, JSON_COMPACT);
+    bad = json_dump_callback(object, write_part, output, LINE_FLAGS);
     tool_output_text(output, "\n");
     json_decref(object);
     return bad == 0;
@@ -118,7 +124,7 @@ bool tool_json_print(struct tool_output *output, json_t *object)
 /* Write the members of @object, and release it. */
 static bool print_members(struct tool_output *output, json_t *object)
 {
-    int bad = json_dump_callback(object, write_part, output, JSON_COMPACT | JSON_EMBED);
+    int bad = json_dump_callback(object, write_part, output, LINE_FLAGS | JSON_EMBED);
 
     json_decref(object);
     return bad == 0;

@@ -3,7 +3,7 @@
  * Answers as JSON, one object a line.
  *
  * JSON knows no bytes, only text: what is well-formed UTF-8 is given as "NAME", anything
- * else as "NAME_base64" (RFC 4648, with padding).
+ * else as "NAME_base64" (RFC 4648, with padding). In lines, what is not ASCII is \uXXXX.
  */
 #ifndef TOOLS_JSON_OUT_H
 #define TOOLS_JSON_OUT_H

@@ -68,7 +68,7 @@ static void print_field(FILE *line, const char *name, json_t *value)
         fprintf(line, " %s=%s", name, json_string_value(value));
         return;
     }
-    text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
     if (text != NULL)
         fprintf(line, " %s=%s", name, text);
     free(text);
@@ -95,7 +95,8 @@ static void print_json(FILE *line, const char *time, const char *level,
     if (object != NULL) {
         if (fields != NULL)
             json_object_set(object, "fields", fields);
-        json_dumpf(object, line, JSON_COMPACT | JSON_REAL_PRECISION(12));
+        json_dumpf(object, line,
+                   JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
         fputc('\n', line);
     }
     json_decref(object);

@@ -41,11 +41,14 @@ static json_t *message_fields(const struct tool *tool)
 /* Details of the library have paths as they are: a terminal is not to obey them. */
 static void disarm(char *text)
 {
-    for (unsigned char *at = (unsigned char *)text; *at != 0; at++) {
-        if ((*at < 0x20 && *at != '\n') || *at == 0x7f)
-            *at = '?';
-        else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) /* U+0080 to U+009F */
-            at[0] = at[1] = '?';
+    unsigned char *at = (unsigned char *)text;
+
+    for (size_t left = strlen(text); left > 0;) {
+        size_t size = *at == '\n' ? 0 : tool_control_size(at, left);
+
+        memset(at, '?', size);
+        at += size > 0 ? size : 1;
+        left -= size > 0 ? size : 1;
     }
 }
 
