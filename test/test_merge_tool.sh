@@ -305,22 +305,18 @@ readers_go_on() {
 # Interrupts
 
 by_signal() {
+    # At this rate it takes most of a minute.
     for signal in INT TERM HUP; do
-        make_garbage && status=0 || return
-        began=$(date +%s%N)
-        # The shell has its background jobs ignore SIGINT, so timeout(1) sends it.
-        timeout --preserve-status -s "$signal" 0.5 "$merge_tool" --rate 1M "$cask" \
-            >out 2>err || status=$?
+        make_garbage && signalled "$signal" ' %  ' "$merge_tool" --rate 64k --progress "$cask" ||
+            return
         [ "$status" -gt 128 ] && [ "$(kill -l "$status")" = "$signal" ] &&
-            err_says 'ended by a signal' && same_pairs &&
-            [ $((($(date +%s%N) - began) / 1000000)) -lt 5000 ] &&
+            err_says 'ended by a signal' && same_pairs && [ "$took_ms" -lt 5000 ] &&
             exits 0 merger "$cask" && err_is_empty && shrunk_to 1100000 &&
             same_pairs || return
     done
-    make_garbage && status=0 || return
-    timeout --preserve-status -s INT 0.5 "$merge_tool" --rate 1M --json "$cask" \
-        >out 2>err || status=$?
-    [ "$status" -eq 130 ] && out_says '"result":"stopped"' && json_is_valid out
+    make_garbage &&
+        signalled INT ' %  ' "$merge_tool" --rate 64k --progress --json "$cask" &&
+        [ "$status" -eq 130 ] && out_says '"result":"stopped"' && json_is_valid out
 }
 
 by_kill() {

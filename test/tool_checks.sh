@@ -64,6 +64,24 @@ retry() {
     done
 }
 
+# signalled SIGNAL TEXT COMMAND...: run it, and send it the signal when `err` has TEXT. Its
+# status is in $status then, and in $took_ms how long it took behind the signal.
+# It is run in the foreground, since a shell has jobs in the background ignore SIGINT.
+signalled() {
+    signal=$1
+    text=$2
+    shift 2
+    status=0
+    : >err
+    rm -f pid sent
+    (retry grep -qF -e "$text" err && date +%s%N >sent && kill -s "$signal" "$(cat pid)") &
+    # shellcheck disable=SC2016 # these are those of the inner shell
+    timeout 60 sh -c 'echo $$ >pid && exec "$@"' sh "$@" >out 2>err || status=$?
+    wait $!
+    # shellcheck disable=SC2034 # it is for who calls this
+    [ -s sent ] && took_ms=$((($(date +%s%N) - $(cat sent)) / 1000000))
+}
+
 # on_terminal COMMAND: run it in a terminal, with what the terminal shows in `out`.
 on_terminal() {
     script -qec "$1" /dev/null >terminal </dev/null || return
