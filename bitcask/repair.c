@@ -27,6 +27,7 @@ struct repair {
     struct bitcask_io *io;
     bitcask_file directory;
     struct bitcask_pace pace;
+    unsigned phase;
     uint64_t verify_size; /* read by the verification that came first */
     bool reserve_is_bad;
     struct bitcask_repair_plan plan;
@@ -61,31 +62,28 @@ static enum bitcask_status on_finding(const struct bitcask_finding *finding,
     return tell_finding(repair, finding);
 }
 
-/* The cask is read twice: to verify it, and, from the half on, to plan. */
-static enum bitcask_status tell_progress(const struct repair *repair, uint64_t done_size,
-                                         uint64_t total_size)
+/*
+ * The cask is read to be verified, read to plan, and what is whole is copied: each counts
+ * for a third, of the size that there is to verify.
+ */
+enum {
+    PHASE_COUNT = 3
+};
+
+static enum bitcask_status on_progress(const struct bitcask_inspect_progress *progress,
+                                       void *context)
 {
-    struct bitcask_inspect_progress progress = { .done_size = done_size,
-                                                 .total_size = total_size };
+    struct repair *repair = context;
+    uint64_t unit = repair->phase == 0 ? progress->total_size : repair->verify_size;
+    struct bitcask_inspect_progress told = { .done_size = repair->phase * unit,
+                                             .total_size = PHASE_COUNT * unit };
 
-    return repair->options->progress != NULL
-               ? repair->options->progress(&progress, repair->options->context)
-               : BITCASK_OK;
-}
-
-static enum bitcask_status on_verify_progress(
-    const struct bitcask_inspect_progress *progress, void *context)
-{
-    return tell_progress(context, progress->done_size, 2 * progress->total_size);
-}
-
-static enum bitcask_status on_plan_progress(
-    const struct bitcask_inspect_progress *progress, void *context)
-{
-    const struct repair *repair = context;
-
-    return tell_progress(repair, repair->verify_size + progress->done_size,
-                         repair->verify_size + progress->total_size);
+    if (repair->options->progress == NULL)
+        return BITCASK_OK;
+    if (progress->total_size > 0)
+        told.done_size += (uint64_t)((double)unit * (double)progress->done_size /
+                                     (double)progress->total_size);
+    return bitcask_pace_stop(repair->options->progress(&told, repair->options->context));
 }
 
 /* Whether an earlier repair has left something to move. */
@@ -110,10 +108,9 @@ static enum bitcask_status look(struct repair *repair, bool *needed)
 {
     /* One thread, so that of two records with one sequence it always tells of the same.
      */
-    struct bitcask_verify_options options = { .threads = 1,
-                                              .finding = on_finding,
-                                              .progress = on_verify_progress,
-                                              .context = repair };
+    struct bitcask_verify_options options = {
+        .threads = 1, .finding = on_finding, .progress = on_progress, .context = repair
+    };
     struct bitcask_verify_report found;
     enum bitcask_status status =
         bitcask_verify_open(repair->io, repair->directory, &options, &found);
@@ -419,10 +416,13 @@ static enum bitcask_status write_outputs(struct repair *repair)
     char detail[BITCASK_DETAIL_SIZE];
     enum bitcask_status status = BITCASK_OK;
 
+    repair->phase++;
+    repair->pace.progress.done_size = 0;
+    repair->pace.progress.total_size = repair->report->output_size;
     for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++) {
         if (plan->files[i].action != BITCASK_REPAIR_REWRITE)
             continue;
-        status = bitcask_repair_copy(plan, &plan->files[i]);
+        status = bitcask_repair_copy(plan, &plan->files[i], &repair->pace);
     }
     if (status == BITCASK_OK || plan->output_count == 0)
         return status;
@@ -556,8 +556,10 @@ static enum bitcask_status carry_out(struct repair *repair)
 /* Plan, tell, and do it. */
 static enum bitcask_status mend(struct repair *repair)
 {
-    enum bitcask_status status =
-        bitcask_pace_init(&repair->pace, repair->io, 0, on_plan_progress, repair);
+    enum bitcask_status status;
+
+    repair->phase++;
+    status = bitcask_pace_init(&repair->pace, repair->io, 0, on_progress, repair);
 
     if (status == BITCASK_OK)
         status = bitcask_repair_plan(&repair->plan, repair->io, repair->directory,

@@ -103,9 +103,13 @@ enum bitcask_status bitcask_repair_plan(struct bitcask_repair_plan *plan,
                                         struct bitcask_pace *pace, bool reserve_is_bad);
 void bitcask_repair_plan_release(struct bitcask_repair_plan *plan);
 
-/* COPYING, repair_copy.c. The new file of @file, with its hint, both synced. */
+/*
+ * COPYING, repair_copy.c. The new file of @file, with its hint; synced, but for the hint.
+ * @pace is told of what is written.
+ */
 enum bitcask_status bitcask_repair_copy(struct bitcask_repair_plan *plan,
-                                        struct bitcask_repair_file *file);
+                                        struct bitcask_repair_file *file,
+                                        struct bitcask_pace *pace);
 
 /* Write the hint of @file, which stays as it is and is synced. */
 enum bitcask_status bitcask_repair_write_hint(struct bitcask_repair_plan *plan,

@@ -21,6 +21,7 @@ enum {
 struct copy {
     struct bitcask_repair_plan *plan;
     struct bitcask_repair_file *file;
+    struct bitcask_pace *pace;
     struct bitcask_manifest_segment *output; /* of file */
     struct bitcask_scan scan;
     bitcask_file in;
@@ -43,9 +44,10 @@ static enum bitcask_status flush(struct copy *copy)
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "write %010" PRIu64 ".data, offset %" PRIu64,
                                   copy->output->id, copy->offset);
+    status = bitcask_pace_step(copy->pace, copy->size);
     copy->offset += copy->size;
     copy->size = 0;
-    return BITCASK_OK;
+    return status;
 }
 
 static enum bitcask_status put_bytes(struct copy *copy, const void *data, size_t size)
@@ -184,11 +186,13 @@ static enum bitcask_status begin(struct copy *copy)
 }
 
 enum bitcask_status bitcask_repair_copy(struct bitcask_repair_plan *plan,
-                                        struct bitcask_repair_file *file)
+                                        struct bitcask_repair_file *file,
+                                        struct bitcask_pace *pace)
 {
     struct bitcask_io *io = plan->io;
     struct copy copy = { .plan = plan,
                          .file = file,
+                         .pace = pace,
                          .output = &file->output,
                          .in = BITCASK_NO_FILE,
                          .out = BITCASK_NO_FILE };

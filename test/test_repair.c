@@ -46,6 +46,21 @@ static void expect_unchanged(struct test_disk *disk, const struct test_image *im
     test_image_unchanged(image, disk->path);
 }
 
+/* The same, but that MANIFEST may list drafts: their ids are never given out again. */
+static void expect_data_unchanged(struct test_disk *disk, struct test_image *image)
+{
+    struct test_image_file *before = test_image_find(image, "MANIFEST");
+    struct test_image now = { 0 };
+
+    test_image_take(&now, disk->path);
+    assert_non_null(test_image_find(&now, "MANIFEST"));
+    free(before->bytes);
+    *before = *test_image_find(&now, "MANIFEST");
+    test_image_find(&now, "MANIFEST")->bytes = NULL;
+    test_image_release(&now);
+    expect_unchanged(disk, image);
+}
+
 static bool is_damaged(const struct doctor_damage *damage)
 {
     return damage->steps[0] != '\0';
@@ -481,7 +496,7 @@ static enum bitcask_status stop_at_progress(
     return (*left)-- == 0 ? BITCASK_TOO_BIG : BITCASK_OK;
 }
 
-static void callbacks_can_stop_it_before_anything_is_changed(void **state)
+static void callbacks_can_stop_it_before_data_is_changed(void **state)
 {
     struct test_disk *disk = *state;
     const struct bitcask_repair_options by_finding = { .finding = stop_at_finding };
@@ -505,7 +520,8 @@ static void callbacks_can_stop_it_before_anything_is_changed(void **state)
         if (status == BITCASK_OK)
             break;
         assert_status(status, BITCASK_TOO_BIG);
-        expect_unchanged(disk, &before);
+        assert_detail("a callback has ended it");
+        expect_data_unchanged(disk, &before);
     }
     assert_string_equal(doctor_contents(disk),
                         "ada=third dee=soon fay=here gus=here one=1 two=2");
@@ -555,7 +571,7 @@ int main(void)
         disk_test(what_is_no_part_of_the_cask_is_left_to_the_next_open),
         disk_test(a_name_does_not_say_what_a_file_is),
         disk_test(what_is_not_proven_to_be_synced_is_synced_again),
-        disk_test(callbacks_can_stop_it_before_anything_is_changed),
+        disk_test(callbacks_can_stop_it_before_data_is_changed),
         disk_test(options_must_make_sense),
     };
 

@@ -202,13 +202,19 @@ static enum bitcask_status find(struct tool *tool, struct bitcask_slice key,
 static void say_absent(const struct tool *tool, struct bitcask_slice key,
                        const struct choice *choice)
 {
-    if (choice->found)
+    if (!choice->found)
+        tool_say(tool, TOOL_LOG_ERROR,
+                 "no record of %s up to sequence %" PRIu64
+                 " is left; older ones may have been merged away",
+                 tool_name_of(key).text, choice->at);
+    else if (choice->version.gap && choice->version.sequence != choice->at)
+        tool_say(tool, TOOL_LOG_ERROR,
+                 "%s was deleted at sequence %" PRIu64 "; records behind it were merged "
+                 "away, and there may have been a value up to %" PRIu64,
+                 tool_name_of(key).text, choice->version.sequence, choice->at);
+    else
         tool_say(tool, TOOL_LOG_ERROR, "%s was deleted at sequence %" PRIu64,
                  tool_name_of(key).text, choice->version.sequence);
-    else
-        tool_say(tool, TOOL_LOG_ERROR,
-                 "no record of %s up to sequence %" PRIu64 " is left",
-                 tool_name_of(key).text, choice->at);
 }
 
 static int get_at(struct tool *tool, const struct tool_request *request,
