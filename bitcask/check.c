@@ -29,3 +29,16 @@ enum bitcask_status bitcask_fail_no_such_key(void)
 {
     return bitcask_fail_constant(BITCASK_NOT_FOUND, "no such key");
 }
+
+enum bitcask_status bitcask_check_reserved(const void *reserved, size_t size)
+{
+    const unsigned char *bytes = reserved;
+
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != 0)
+            return bitcask_fail_constant(BITCASK_MISUSE,
+                                         "reserved space in the options is not zero: "
+                                         "initialise the whole struct with { 0 }");
+    }
+    return BITCASK_OK;
+}

@@ -110,25 +110,6 @@ void bitcask_fates_meet(struct bitcask_fates *fates, struct bitcask_slice key,
     fate->newest_deletes = deletes;
 }
 
-const char *bitcask_fate_words(enum bitcask_effect effect)
-{
-    switch (effect) {
-    case BITCASK_EFFECT_NONE:
-        break;
-    case BITCASK_EFFECT_LOST:
-        return "no record of the key is left that has a value";
-    case BITCASK_EFFECT_STALE:
-        return "an older value of the key is left";
-    case BITCASK_EFFECT_UNDELETED:
-        return "the key had been deleted, and an older value is left";
-    case BITCASK_EFFECT_UNREADABLE:
-        return "a get of the key says that it is damaged";
-    case BITCASK_EFFECT_HARMLESS:
-        return "a newer record of the key is whole";
-    }
-    return "";
-}
-
 static enum bitcask_effect effect_of(const struct bitcask_fate *fate, bool mended)
 {
     bool value_left = fate->newest_sequence > 0 && !fate->newest_deletes;
@@ -165,4 +146,47 @@ enum bitcask_status bitcask_fates_tell(
             status = visit(&told, context);
     }
     return status;
+}
+
+/* A sentence for people. */
+static const char *words_for(enum bitcask_effect effect)
+{
+    switch (effect) {
+    case BITCASK_EFFECT_NONE:
+        break;
+    case BITCASK_EFFECT_LOST:
+        return "no record of the key is left that has a value";
+    case BITCASK_EFFECT_STALE:
+        return "an older value of the key is left";
+    case BITCASK_EFFECT_UNDELETED:
+        return "the key had been deleted, and an older value is left";
+    case BITCASK_EFFECT_UNREADABLE:
+        return "a get of the key says that it is damaged";
+    case BITCASK_EFFECT_HARMLESS:
+        return "a newer record of the key is whole";
+    }
+    return "";
+}
+
+struct bitcask_finding bitcask_fate_finding(const struct bitcask_fate_told *told,
+                                            char name[BITCASK_NAME_SIZE],
+                                            struct bitcask_fate_counts *counts)
+{
+    struct bitcask_finding finding = {
+        .kind = BITCASK_FINDING_KEY,
+        .effect = told->effect,
+        .file = name,
+        .detail = words_for(told->effect),
+        .offset = told->offset,
+        .sequence = told->sequence,
+        .newest_sequence = told->newest_sequence,
+        .key = told->key,
+    };
+
+    bitcask_data_name(name, told->segment_id);
+    counts->lost += told->effect == BITCASK_EFFECT_LOST;
+    counts->stale += told->effect == BITCASK_EFFECT_STALE;
+    counts->undeleted += told->effect == BITCASK_EFFECT_UNDELETED;
+    counts->unreadable += told->effect == BITCASK_EFFECT_UNREADABLE;
+    return finding;
 }

@@ -8,6 +8,7 @@
 #ifndef BITCASK_FATE_H
 #define BITCASK_FATE_H
 
+#include "bitcask/file_name.h"
 #include "bitcask/inspect.h"
 #include "bitcask/survey.h"
 
@@ -30,9 +31,6 @@ struct bitcask_fate_told {
     enum bitcask_effect effect;
 };
 
-/* A sentence for people. */
-const char *bitcask_fate_words(enum bitcask_effect effect);
-
 /* A record of its key is lost. BITCASK_NO_MEMORY. */
 enum bitcask_status bitcask_fates_add(struct bitcask_fates *fates,
                                       const struct bitcask_casualty *casualty);
@@ -50,5 +48,16 @@ enum bitcask_status bitcask_fates_tell(
     const struct bitcask_fates *fates, bool mended,
     enum bitcask_status (*visit)(const struct bitcask_fate_told *told, void *context),
     void *context);
+
+/* The finding for @told, whose file has its name in @name; counted in @counts. */
+struct bitcask_fate_counts {
+    uint64_t lost;
+    uint64_t stale;
+    uint64_t undeleted;
+    uint64_t unreadable;
+};
+struct bitcask_finding bitcask_fate_finding(const struct bitcask_fate_told *told,
+                                            char name[BITCASK_NAME_SIZE],
+                                            struct bitcask_fate_counts *counts);
 
 #endif

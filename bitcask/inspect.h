@@ -489,9 +489,9 @@ struct bitcask_repair_report {
  * options.finding, as is each region of which the keys cannot be known. A record with a
  * bad check is never kept, and of a batch all or nothing.
  *
- * Takes the lock. Durable when it returns. A crash on the way leaves a cask that opens, or
- * that this call takes up again; nothing is moved or replaced before what replaces it is
- * durable. Needs room for what it copies. What ends early, by a callback for one, has
+ * Takes the lock. Durable when it returns. A crash on the way leaves a cask that opens,
+ * or that this call takes up again; nothing is moved or replaced before what replaces it
+ * is durable. Needs room for what it copies. What ends early, by a callback for one, has
  * changed nothing, but that MANIFEST may list files that were begun as drafts.
  *
  * BITCASK_OK: bitcask_verify() finds no damage now (in a dry run: would find none).

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bitcask/buffer.h"
+#include "bitcask/directory.h"
 #include "bitcask/file_name.h"
 #include "bitcask/inspect.h"
 #include "bitcask/io.h"
@@ -16,62 +16,6 @@ enum {
     READ_ATTEMPTS_MAX = 50, /* beside a writer that replaces the MANIFEST */
     READ_RETRY_MS = 2
 };
-
-/* The ids of the files that there are. */
-struct names {
-    struct bitcask_buffer data_ids;
-    struct bitcask_buffer hint_ids;
-};
-
-static void names_release(struct names *names)
-{
-    bitcask_buffer_release(&names->data_ids);
-    bitcask_buffer_release(&names->hint_ids);
-}
-
-static enum bitcask_status note_name(const char *name, void *context)
-{
-    struct names *names = context;
-    uint64_t id;
-
-    switch (bitcask_name_parse(name, &id)) {
-    case BITCASK_NAME_DATA:
-        return bitcask_buffer_append(&names->data_ids, &id, sizeof id);
-    case BITCASK_NAME_HINT:
-        return bitcask_buffer_append(&names->hint_ids, &id, sizeof id);
-    default:
-        return BITCASK_OK;
-    }
-}
-
-static int compare_ids(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
-static void sort_ids(struct bitcask_buffer *ids)
-{
-    if (ids->size > 0)
-        qsort(ids->data, ids->size / sizeof(uint64_t), sizeof(uint64_t), compare_ids);
-}
-
-static enum bitcask_status list_names(struct bitcask_io *io, bitcask_file directory,
-                                      struct names *names)
-{
-    enum bitcask_status status;
-
-    names->data_ids.size = 0;
-    names->hint_ids.size = 0;
-    status = io->directory_list(io, directory, note_name, names);
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "list the directory");
-    sort_ids(&names->data_ids);
-    sort_ids(&names->hint_ids);
-    return BITCASK_OK;
-}
 
 /* The bytes of the MANIFEST, none if there is no such file, or none that can be ours. */
 static enum bitcask_status read_manifest(struct bitcask_io *io, bitcask_file directory,
@@ -95,7 +39,7 @@ static bool is_same(const struct bitcask_buffer *one, const struct bitcask_buffe
  */
 static enum bitcask_status look(struct bitcask_io *io, bitcask_file directory,
                                 struct bitcask_buffer *text, bool *exists,
-                                struct names *names)
+                                struct bitcask_listing *names)
 {
     struct bitcask_buffer after = { 0 };
     enum bitcask_status status = read_manifest(io, directory, text, exists);
@@ -104,7 +48,9 @@ static enum bitcask_status look(struct bitcask_io *io, bitcask_file directory,
         struct bitcask_buffer before = *text;
         bool existed = *exists;
 
-        status = list_names(io, directory, names);
+        bitcask_listing_release(names);
+        status = bitcask_directory_list(io, directory, names);
+        bitcask_listing_sort(names);
         if (status == BITCASK_OK)
             status = read_manifest(io, directory, &after, exists);
         if (status != BITCASK_OK || attempt == READ_ATTEMPTS_MAX)
@@ -138,19 +84,14 @@ static enum bitcask_inspect_state state_of(enum bitcask_manifest_state state)
     return BITCASK_INSPECT_UNLISTED;
 }
 
-static bool has_id(const struct bitcask_buffer *ids, uint64_t id)
-{
-    return ids->size > 0 &&
-           bsearch(&id, ids->data, ids->size / sizeof id, sizeof id, compare_ids) != NULL;
-}
-
 static void describe(const struct bitcask_manifest_segment *line, uint64_t id,
-                     const struct names *names, struct bitcask_inspect_segment *segment)
+                     const struct bitcask_listing *names,
+                     struct bitcask_inspect_segment *segment)
 {
     memset(segment, 0, sizeof *segment);
     segment->id = id;
-    segment->data_exists = has_id(&names->data_ids, id);
-    segment->hint_exists = has_id(&names->hint_ids, id);
+    segment->data_exists = bitcask_listing_has(&names->data_ids, id);
+    segment->hint_exists = bitcask_listing_has(&names->hint_ids, id);
     if (line == NULL)
         return;
     segment->state = state_of(line->state);
@@ -174,7 +115,7 @@ static uint64_t next_named(const struct bitcask_buffer *ids, uint64_t id, size_t
 
 /* What the MANIFEST lists and what is there, as one list in order of id. */
 static enum bitcask_status join(const struct bitcask_manifest *manifest,
-                                const struct names *names,
+                                const struct bitcask_listing *names,
                                 struct bitcask_inspect_cask *cask)
 {
     size_t size = manifest->segment_count * sizeof *cask->segments +
@@ -210,7 +151,7 @@ static enum bitcask_status inspect(struct bitcask_io *io, bitcask_file directory
 {
     struct bitcask_buffer text = { 0 };
     struct bitcask_slice slice;
-    struct names names = { { 0 }, { 0 } };
+    struct bitcask_listing names = { 0 };
     struct bitcask_manifest manifest;
     enum bitcask_status status;
 
@@ -242,7 +183,7 @@ static enum bitcask_status inspect(struct bitcask_io *io, bitcask_file directory
 
 out:
     bitcask_manifest_release(&manifest);
-    names_release(&names);
+    bitcask_listing_release(&names);
     bitcask_buffer_release(&text);
     return status;
 }

@@ -59,17 +59,6 @@ static enum bitcask_status copy_slice(struct bitcask_buffer *buffer,
     return bitcask_buffer_append(buffer, slice.data, slice.size);
 }
 
-static bool reserved_is_zero(const struct bitcask_iterator_options *options)
-{
-    bool zero = true;
-
-    for (size_t i = 0; i < sizeof options->reserved_flags; i++)
-        zero = zero && !options->reserved_flags[i];
-    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
-        zero = zero && options->reserved[i] == 0;
-    return zero;
-}
-
 enum bitcask_status bitcask_iterator_open(struct bitcask *cask,
                                           const struct bitcask_iterator_options *options,
                                           struct bitcask_iterator **out)
@@ -86,10 +75,10 @@ enum bitcask_status bitcask_iterator_open(struct bitcask *cask,
         return status;
     if (options == NULL)
         options = &defaults;
-    if (!reserved_is_zero(options))
-        return bitcask_fail_constant(BITCASK_MISUSE,
-                                     "reserved space in the iterator's options is not "
-                                     "zero: initialise the whole struct with { 0 }");
+    if (bitcask_check_reserved(options->reserved_flags, sizeof options->reserved_flags) !=
+            BITCASK_OK ||
+        bitcask_check_reserved(options->reserved, sizeof options->reserved) != BITCASK_OK)
+        return BITCASK_MISUSE;
 
     iterator = calloc(1, sizeof *iterator);
     if (iterator == NULL)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitcask/check.h"
 #include "bitcask/status.h"
 
 /* A step writes so much, or one data file if that is more. */
@@ -297,23 +298,12 @@ static enum bitcask_status run_merge(struct bitcask *cask,
     return status;
 }
 
-static bool reserved_is_zero(const struct bitcask_merge_options *options)
-{
-    bool zero = true;
-
-    for (size_t i = 0; i < sizeof options->reserved_flags; i++)
-        zero = zero && !options->reserved_flags[i];
-    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
-        zero = zero && options->reserved[i] == 0;
-    return zero;
-}
-
 static enum bitcask_status check_options(const struct bitcask_merge_options *options)
 {
-    if (!reserved_is_zero(options))
-        return bitcask_fail_constant(BITCASK_MISUSE,
-                                     "reserved space in the merge's options is not zero: "
-                                     "initialise the whole struct with { 0 }");
+    if (bitcask_check_reserved(options->reserved_flags, sizeof options->reserved_flags) !=
+            BITCASK_OK ||
+        bitcask_check_reserved(options->reserved, sizeof options->reserved) != BITCASK_OK)
+        return BITCASK_MISUSE;
     if ((unsigned)options->choice > BITCASK_MERGE_FILES)
         return bitcask_fail(BITCASK_MISUSE, "options.choice is %d, which is no choice",
                             (int)options->choice);

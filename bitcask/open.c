@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bitcask/check.h"
 #include "bitcask/directory.h"
 #include "bitcask/merge.h"
 #include "bitcask/status.h"
@@ -48,17 +49,6 @@ unsigned bitcask_load_threads(void)
                                              : LOAD_THREADS_DEFAULT;
 }
 
-static bool reserved_is_zero(const struct bitcask_options *options)
-{
-    bool zero = true;
-
-    for (size_t i = 0; i < sizeof options->reserved_flags; i++)
-        zero = zero && !options->reserved_flags[i];
-    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
-        zero = zero && options->reserved[i] == 0;
-    return zero;
-}
-
 /* Copy @given, which may be NULL, with the defaults filled in. */
 static enum bitcask_status take_options(struct bitcask_options *options,
                                         const struct bitcask_options *given)
@@ -67,10 +57,10 @@ static enum bitcask_status take_options(struct bitcask_options *options,
     if (given != NULL)
         *options = *given;
 
-    if (!reserved_is_zero(options))
-        return bitcask_fail_constant(BITCASK_MISUSE,
-                                     "reserved space in the options is not zero: "
-                                     "initialise the whole struct with { 0 }");
+    if (bitcask_check_reserved(options->reserved_flags, sizeof options->reserved_flags) !=
+            BITCASK_OK ||
+        bitcask_check_reserved(options->reserved, sizeof options->reserved) != BITCASK_OK)
+        return BITCASK_MISUSE;
     if ((unsigned)options->sync > BITCASK_SYNC_ALWAYS)
         return bitcask_fail(BITCASK_MISUSE, "options.sync is %d, which is no sync mode",
                             (int)options->sync);

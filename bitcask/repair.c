@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "bitcask/chain.h"
+#include "bitcask/check.h"
 #include "bitcask/commit.h"
 #include "bitcask/file_name.h"
 
@@ -200,22 +201,13 @@ static enum bitcask_status on_fate(const struct bitcask_fate_told *told, void *c
 {
     struct repair *repair = context;
     struct bitcask_repair_report *report = repair->report;
+    struct bitcask_fate_counts counts = { 0 };
     char name[BITCASK_NAME_SIZE];
-    struct bitcask_finding finding = {
-        .kind = BITCASK_FINDING_KEY,
-        .effect = told->effect,
-        .file = name,
-        .detail = bitcask_fate_words(told->effect),
-        .offset = told->offset,
-        .sequence = told->sequence,
-        .newest_sequence = told->newest_sequence,
-        .key = told->key,
-    };
+    struct bitcask_finding finding = bitcask_fate_finding(told, name, &counts);
 
-    bitcask_data_name(name, told->segment_id);
-    report->lost_count += told->effect == BITCASK_EFFECT_LOST;
-    report->stale_count += told->effect == BITCASK_EFFECT_STALE;
-    report->undeleted_count += told->effect == BITCASK_EFFECT_UNDELETED;
+    report->lost_count += counts.lost;
+    report->stale_count += counts.stale;
+    report->undeleted_count += counts.undeleted;
     return tell_finding(repair, &finding);
 }
 
@@ -624,17 +616,6 @@ static enum bitcask_status run(struct repair *repair, const char *directory)
     return status;
 }
 
-static bool reserved_is_zero(const struct bitcask_repair_options *options)
-{
-    bool zero = true;
-
-    for (size_t i = 0; i < sizeof options->reserved_flags; i++)
-        zero = zero && !options->reserved_flags[i];
-    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
-        zero = zero && options->reserved[i] == 0;
-    return zero;
-}
-
 enum bitcask_status bitcask_repair_with(struct bitcask_io *io, const char *directory,
                                         const struct bitcask_repair_options *options,
                                         struct bitcask_repair_report *report)
@@ -650,10 +631,11 @@ enum bitcask_status bitcask_repair_with(struct bitcask_io *io, const char *direc
     memset(repair.report, 0, sizeof *repair.report);
     if (directory == NULL || directory[0] == '\0')
         return bitcask_fail_constant(BITCASK_MISUSE, "the directory is NULL or empty");
-    if (!reserved_is_zero(repair.options))
-        return bitcask_fail_constant(BITCASK_MISUSE,
-                                     "reserved space in the options is not zero: "
-                                     "initialise the whole struct with { 0 }");
+    if (bitcask_check_reserved(repair.options->reserved_flags,
+                               sizeof repair.options->reserved_flags) != BITCASK_OK ||
+        bitcask_check_reserved(repair.options->reserved,
+                               sizeof repair.options->reserved) != BITCASK_OK)
+        return BITCASK_MISUSE;
     status = io->directory_open(io, directory, &repair.directory);
     if (status == BITCASK_NOT_FOUND)
         return bitcask_fail(status, "%s: there is no such directory", directory);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitcask/check.h"
 #include "bitcask/file_name.h"
 #include "bitcask/hint_compare.h"
 
@@ -336,23 +337,14 @@ static enum bitcask_status tell_fate(const struct bitcask_fate_told *told, void 
 {
     struct check *check = context;
     struct bitcask_verify_report *report = check->report;
+    struct bitcask_fate_counts counts = { 0 };
     char name[BITCASK_NAME_SIZE];
-    struct bitcask_finding finding = {
-        .kind = BITCASK_FINDING_KEY,
-        .effect = told->effect,
-        .file = name,
-        .detail = bitcask_fate_words(told->effect),
-        .offset = told->offset,
-        .sequence = told->sequence,
-        .newest_sequence = told->newest_sequence,
-        .key = told->key,
-    };
+    struct bitcask_finding finding = bitcask_fate_finding(told, name, &counts);
 
-    bitcask_data_name(name, told->segment_id);
-    report->lost_count += told->effect == BITCASK_EFFECT_LOST;
-    report->stale_count += told->effect == BITCASK_EFFECT_STALE;
-    report->undeleted_count += told->effect == BITCASK_EFFECT_UNDELETED;
-    report->unreadable_count += told->effect == BITCASK_EFFECT_UNREADABLE;
+    report->lost_count += counts.lost;
+    report->stale_count += counts.stale;
+    report->undeleted_count += counts.undeleted;
+    report->unreadable_count += counts.unreadable;
     return tell(check, &finding);
 }
 
@@ -484,15 +476,6 @@ enum bitcask_status bitcask_verify_open(struct bitcask_io *io, bitcask_file dire
     return status;
 }
 
-static bool reserved_is_zero(const struct bitcask_verify_options *options)
-{
-    bool zero = options->reserved_number == 0;
-
-    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
-        zero = zero && options->reserved[i] == 0;
-    return zero;
-}
-
 enum bitcask_status bitcask_verify_with(struct bitcask_io *io, const char *directory,
                                         const struct bitcask_verify_options *options,
                                         struct bitcask_verify_report *report)
@@ -504,10 +487,12 @@ enum bitcask_status bitcask_verify_with(struct bitcask_io *io, const char *direc
         memset(report, 0, sizeof *report);
     if (directory == NULL || directory[0] == '\0')
         return bitcask_fail_constant(BITCASK_MISUSE, "the directory is NULL or empty");
-    if (options != NULL && !reserved_is_zero(options))
-        return bitcask_fail_constant(BITCASK_MISUSE,
-                                     "reserved space in the options is not zero: "
-                                     "initialise the whole struct with { 0 }");
+    if (options != NULL &&
+        (bitcask_check_reserved(&options->reserved_number,
+                                sizeof options->reserved_number) != BITCASK_OK ||
+         bitcask_check_reserved(options->reserved, sizeof options->reserved) !=
+             BITCASK_OK))
+        return BITCASK_MISUSE;
     status = io->directory_open(io, directory, &opened);
     if (status == BITCASK_NOT_FOUND)
         return bitcask_fail(status, "%s: there is no such directory", directory);

@@ -18,7 +18,7 @@ bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer bitcask/seque
 bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
-bitcask/inspector bitcask/inspect_directory
+bitcask/inspector
 bitcask/history
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
@@ -31,7 +31,7 @@ bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
 bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
 bitcask/merge_step bitcask/merge_turn
 bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
-bitcask/survey bitcask/judge bitcask/finding
+bitcask/survey bitcask/judge bitcask/finding bitcask/inspect_directory
 bitcask/fate
 bitcask/verify
 bitcask/verify_files bitcask/verify_judge bitcask/repair
