@@ -198,7 +198,8 @@ verify_names_damage_and_keys() {
         out_says '"finding":"damage","kind":"value","file":"[0-9]*\.data","offset":[1-9]' &&
         out_says '"finding":"key",.*"effect":"unreadable",.*"key":"ada"}' &&
         out_says '"summary":"verify","result":"damaged",.*"damage_count":1,' &&
-        exits 65 bitcask verify --quiet && out_is ''
+        exits 65 bitcask verify --quiet && out_is '' &&
+        exits 65 bitcask verify --quiet --json && out_is '' && err_is_empty
 }
 
 verify_knows_a_torn_tail() {
@@ -231,6 +232,11 @@ nothing_is_repaired() {
         exits 0 bitcask repair --json && out_says '"summary":"repair","result":"clean",' &&
         [ ! -e "$cask/quarantine" ] && checksums | grep -v LOCK >now &&
         grep -v LOCK sums | cmp - now
+}
+
+repair_shows_how_far_it_is() {
+    make_history && exits 0 bitcask repair --progress && err_says '100 %' &&
+        damage second-ada && exits 0 bitcask repair --progress && err_says '100 %'
 }
 
 repair_says_what_is_lost() {
@@ -303,6 +309,7 @@ check 'verify calls a torn tail no damage' verify_knows_a_torn_tail
 check 'verify --progress says how far it is' verify_shows_how_far_it_is
 check 'verify ends well by a signal' verify_is_interrupted
 check 'repair does not touch what is whole' nothing_is_repaired
+check 'repair --progress says how far it is' repair_shows_how_far_it_is
 check 'repair says what is lost, and leaves a whole store' repair_says_what_is_lost
 check 'repair makes a lost MANIFEST again' repair_without_manifest
 check 'repair is locked out by a writer, its dry run is not' repair_says_who_has_the_store

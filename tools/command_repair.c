@@ -244,6 +244,8 @@ int tool_command_repair(struct tool *tool, const struct tool_request *request)
     if (tool->log.level != TOOL_LOG_SILENT && tool->log.json)
         run.progress.on = false; /* every line is to be JSON */
     run.status = bitcask_repair(tool->directory, &options, &run.report);
+    if (run.status == BITCASK_OK) /* if nothing was to be copied, it was less */
+        run.reached.total_size = run.reached.done_size;
     tool_progress_end_bar(&run.progress, run.reached.done_size, run.reached.total_size);
     if (run.status != stop) /* it came to its end before it was stopped */
         run.stopped = false;

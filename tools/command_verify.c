@@ -37,9 +37,11 @@ static enum bitcask_status note(const struct bitcask_finding *finding, void *con
 {
     struct run *run = context;
 
+    if (run->quiet)
+        return go_on(run);
     if (run->json)
         run->no_memory = !tool_json_print(&run->tool->output, tool_finding_json(finding));
-    else if (!run->quiet)
+    else
         tool_finding_print(&run->tool->output, finding);
     return go_on(run);
 }
@@ -117,7 +119,7 @@ static int tell(struct run *run)
 {
     struct tool *tool = run->tool;
 
-    if (run->no_memory || (run->json && !print_json(run))) {
+    if (run->no_memory || (run->json && !run->quiet && !print_json(run))) {
         tool_say(tool, TOOL_LOG_ERROR, "there is no memory to report as JSON");
         return TOOL_ERROR;
     }

@@ -22,8 +22,9 @@ const char tool_help_verify[] =
     "\n"
     "  --rate BYTES      read at most so many bytes a second; behind a k, M, G or T\n"
     "                    they are KiB, MiB, GiB or TiB\n"
-    "  --threads N       read with so many; without it up to 4, as there are processors\n"
-    "  --quiet           print nothing: the exit status tells\n"
+    "  --threads N       read with so many, 1 to 64; without it up to 4, as there are\n"
+    "                    processors\n"
+    "  --quiet           print nothing, with --json too: the exit status tells\n"
     "  --json            one object a line, with \"finding\": \"damage\", \"key\" or\n"
     "                    \"note\", \"kind\", \"file\", \"offset\", \"size\", "
     "\"sequence\" and\n"
@@ -36,7 +37,7 @@ const char tool_help_verify[] =
     "                    only on a terminal\n"
     "\n"
     "The exit status is 0 if there is no damage, and 65 if there is any. `repair` mends\n"
-    "it.\n";
+    "it. SIGINT, SIGTERM and SIGHUP end it, by that signal.\n";
 
 const char tool_help_hint[] =
     "A hint has the keys of a data file without the values, so that the store opens\n"
@@ -66,7 +67,9 @@ const char tool_help_hint[] =
     "            \"key_base64\"\n"
     "\n"
     "The exit status is 0 if all is well, also where a hint is missing; 65 if a hint or\n"
-    "its data file is damaged; 75 if another process is writing the store.\n";
+    "its data file is damaged; 75 if another process is writing the store, with "
+    "rebuild.\n"
+    "SIGINT, SIGTERM and SIGHUP end it between two hints, by that signal.\n";
 
 const char tool_help_repair[] =
     "Every record whose checks hold is kept, every other one is left out, and nothing "
@@ -97,4 +100,6 @@ const char tool_help_repair[] =
     "\n"
     "The exit status is 0 when the store is whole now, or was: also if keys are lost,\n"
     "which a warning on standard error says. It can be interrupted at any moment, by\n"
-    "kill -9 too: run it again, and it takes up where it was.\n";
+    "kill -9 too: run it again, and it takes up where it was. SIGINT, SIGTERM and "
+    "SIGHUP\n"
+    "end it by that signal; 75 is that another process is writing the store.\n";
