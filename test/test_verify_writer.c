@@ -85,49 +85,89 @@ static void say_damage(const struct doctor_told *told, const struct deed *deed,
              doctor_finding_words(told));
 }
 
-static void what_a_writer_does_is_no_damage(void **state)
+/* Verify with the deed of @deed in between; how many calls that took. */
+static long verify_beside(struct deed *deed, struct doctor_told *told, size_t act)
 {
-    enum {
-        LEFT = 4
-    };
-    static const long gaps[] = { 0, 1, 5 };
-    struct test_disk *disk = *state;
-    struct doctor_told *told = calloc(1, sizeof *told);
     const struct bitcask_verify_options options = { .threads = 1,
                                                     .finding = doctor_note_finding,
                                                     .context = told };
+    struct test_disk *disk = deed->disk;
+    enum bitcask_status status;
+
+    memset(told, 0, sizeof *told);
+    deed->call = 0;
+    disk->fault.before_context = deed;
+    disk->fault.before = do_deed;
+    status = bitcask_verify_with(disk->io, disk->path, &options, &told->verified);
+    disk->fault.before = NULL;
+    if (status != BITCASK_OK || told->verified.damage_count > 0)
+        say_damage(told, deed, act);
+    return deed->call;
+}
+
+static void begin(struct deed *deed)
+{
+    test_disk_clear(deed->disk);
+    assert_status(bitcask_open(&deed->writer, deed->disk->path, &small_files),
+                  BITCASK_OK);
+    deed->disk->fault.monotonic_ms = 1; /* sleeping takes no time */
+}
+
+static void what_a_writer_does_is_no_damage(void **state)
+{
+    static const long gaps[] = { 0, 1, 5 };
+    struct doctor_told *told = calloc(1, sizeof *told);
 
     assert_non_null(told);
-    disk->fault.monotonic_ms = 1; /* sleeping takes no time */
     for (size_t i = 0; i < LENGTH_OF(acts) * LENGTH_OF(gaps); i++) {
-        struct deed deed = { .act = acts[i / LENGTH_OF(gaps)], .disk = disk, .next = 1 };
+        struct deed deed = { .act = acts[i / LENGTH_OF(gaps)],
+                             .disk = *state,
+                             .next = 1 };
         long calls;
 
-        test_disk_clear(disk);
-        assert_status(bitcask_open(&deed.writer, disk->path, &small_files), BITCASK_OK);
-        for (long at = 1;; at++) {
-            enum bitcask_status status;
-
+        begin(&deed);
+        for (long at = 1; at <= 60; at++) {
             test_history_write(deed.writer, deed.next, deed.next + 39);
             deed.next += 40;
-            memset(told, 0, sizeof *told);
-            deed.call = 0;
             deed.at = at;
             deed.gap = gaps[i % LENGTH_OF(gaps)];
-            deed.left = deed.gap > 0 ? LEFT : 1;
-            disk->fault.before_context = &deed;
-            disk->fault.before = do_deed;
-            status = bitcask_verify_with(disk->io, disk->path, &options, &told->verified);
-            calls = deed.call;
-            disk->fault.before = NULL;
-            if (status != BITCASK_OK || told->verified.damage_count > 0)
-                say_damage(told, &deed, i / LENGTH_OF(gaps));
-            if (at > calls || at > 80)
+            deed.left = deed.gap > 0 ? 4 : 1;
+            calls = verify_beside(&deed, told, i / LENGTH_OF(gaps));
+            if (at > calls)
                 break;
         }
         assert_true(calls > 20);
         test_cask_close(deed.writer);
     }
+    free(told);
+}
+
+/* It never comes to an end of its own: each time there is something new. */
+static void a_writer_that_never_rests_is_no_damage(void **state)
+{
+    static const long gaps[] = { 3, 7, 12, 30 };
+    struct doctor_told *told = calloc(1, sizeof *told);
+    size_t changed_count = 0;
+
+    assert_non_null(told);
+    for (size_t i = 0; i < LENGTH_OF(acts) * LENGTH_OF(gaps); i++) {
+        for (long at = 1; at <= 3; at++) {
+            struct deed deed = { .act = acts[i / LENGTH_OF(gaps)],
+                                 .disk = *state,
+                                 .next = 61,
+                                 .at = at,
+                                 .gap = gaps[i % LENGTH_OF(gaps)],
+                                 .left = 100 };
+
+            begin(&deed);
+            test_history_write(deed.writer, 1, 60);
+            (void)verify_beside(&deed, told, i / LENGTH_OF(gaps));
+            for (size_t k = 0; k < told->finding_count; k++)
+                changed_count += told->findings[k].of.kind == BITCASK_FINDING_CHANGED;
+            test_cask_close(deed.writer);
+        }
+    }
+    assert_true(changed_count > 0);
     free(told);
 }
 
@@ -142,7 +182,7 @@ static void a_writer_hides_no_damage(void **state)
 
     assert_non_null(told);
     disk->fault.monotonic_ms = 1; /* sleeping takes no time */
-    for (long at = 1; at < 60; at++) {
+    for (long at = 1; at < 60; at += 3) {
         struct deed deed = {
             .act = write_some, .disk = disk, .next = 61, .at = at, .gap = 5, .left = 100
         };
@@ -205,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         disk_test(what_a_writer_does_is_no_damage),
+        disk_test(a_writer_that_never_rests_is_no_damage),
         disk_test(a_writer_hides_no_damage),
         disk_test(both_may_have_threads),
     };
