@@ -217,23 +217,35 @@ static enum bitcask_status tell_verdict(struct check *check)
     return tell(check, &finding);
 }
 
+/* Whether something is in @file that recovery would cut. */
+static bool has_tail(const struct bitcask_verification *verification,
+                     const struct bitcask_checked_file *file)
+{
+    if (!file->exists || !file->unsealed || file->unlisted ||
+        verification->verdict.status != BITCASK_OK ||
+        verification->manifest_status != BITCASK_OK || file->size <= file->kept_size ||
+        file->size <= BITCASK_FILE_HEADER_SIZE)
+        return false;
+    if (file->judged_size > file->kept_size)
+        return true;
+    for (size_t i = 0; i < file->survey.flaw_count; i++) {
+        if (bitcask_checked_file_is_torn(verification, file, &file->survey.flaws[i]))
+            return true;
+    }
+    return false;
+}
+
 static enum bitcask_status tell_tail(struct check *check,
                                      const struct bitcask_checked_file *file)
 {
     uint64_t kept = file->kept_size;
 
-    if (!file->exists || !file->unsealed || check->now.verdict.status != BITCASK_OK ||
-        check->now.manifest_status != BITCASK_OK || file->size <= kept ||
-        file->size <= BITCASK_FILE_HEADER_SIZE)
+    if (!has_tail(&check->now, file))
         return BITCASK_OK;
-    for (size_t i = 0; i < file->survey.flaw_count; i++) {
-        if (bitcask_checked_file_is_torn(&check->now, file, &file->survey.flaws[i]))
-            return tell_note(check, file->line.id, BITCASK_FINDING_TORN_TAIL, kept,
-                             file->size - kept,
-                             "nothing proves that it was ever synced; the next open cuts "
-                             "it, unless a writer is at it now");
-    }
-    return BITCASK_OK;
+    return tell_note(check, file->line.id, BITCASK_FINDING_TORN_TAIL, kept,
+                     file->size - kept,
+                     "nothing proves that it was ever synced; the next open cuts it, "
+                     "unless a writer is at it now");
 }
 
 static enum bitcask_status tell_file(struct check *check,
@@ -348,6 +360,13 @@ static enum bitcask_status tell_fate(const struct bitcask_fate_told *told, void 
     return tell(check, &finding);
 }
 
+/* Whether the keys in @file are not those of the cask. */
+static bool is_strange(const struct check *check, const struct bitcask_checked_file *file)
+{
+    return file->unlisted &&
+           file->survey.salt >> 32 != bitcask_manifest_tag(&check->now.manifest);
+}
+
 /* What the damage means for keys. */
 static enum bitcask_status tell_keys(struct check *check)
 {
@@ -360,7 +379,8 @@ static enum bitcask_status tell_keys(struct check *check)
     for (size_t i = 0; i < check->now.file_count && status == BITCASK_OK; i++) {
         const struct bitcask_checked_file *file = &check->now.files[i];
 
-        if (!bitcask_checked_file_is_damaged(&check->now, file))
+        if (!bitcask_checked_file_is_damaged(&check->now, file) ||
+            is_strange(check, file))
             continue;
         for (size_t k = 0; k < file->survey.casualty_count && status == BITCASK_OK; k++)
             status = bitcask_fates_add(&fates, &file->survey.casualties[k]);

@@ -234,7 +234,6 @@ static enum bitcask_status list_what_is_there(struct bitcask_verification *verif
 static enum bitcask_status list_members(struct bitcask_verification *verification)
 {
     const struct bitcask_manifest *manifest = &verification->manifest;
-    bool known = verification->verdict.status == BITCASK_OK;
 
     for (size_t i = 0; i < manifest->segment_count; i++) {
         const struct bitcask_manifest_segment *line = &manifest->segments[i];
@@ -246,17 +245,29 @@ static enum bitcask_status list_members(struct bitcask_verification *verificatio
             continue;
         file->line = *line;
         file->unsealed = line->state != BITCASK_MANIFEST_SEALED;
-        file->kept_size =
-            known ? bitcask_verdict_kept_size(&verification->verdict, line->id)
-                  : UINT64_MAX;
         file->hint_exists =
             bitcask_listing_has(&verification->listing.hint_ids, line->id);
         status = look_at_file(verification, file);
         if (status != BITCASK_OK)
             return status;
+        file->judged_size = file->size;
         verification->file_count++;
     }
     return BITCASK_OK;
+}
+
+/* How much of each file would be kept, now that recovery was asked. */
+static void note_kept(struct bitcask_verification *verification)
+{
+    const struct bitcask_verdict *verdict = &verification->verdict;
+
+    for (size_t i = 0; i < verification->file_count; i++) {
+        struct bitcask_checked_file *file = &verification->files[i];
+
+        file->kept_size = verdict->status == BITCASK_OK
+                              ? bitcask_verdict_kept_size(verdict, file->line.id)
+                              : UINT64_MAX;
+    }
 }
 
 /*
@@ -309,8 +320,6 @@ enum bitcask_status bitcask_verification_begin(struct bitcask_verification *veri
     if (status == BITCASK_OK)
         status = bitcask_directory_list(verification->io, verification->directory,
                                         &verification->listing);
-    if (status == BITCASK_OK && verification->manifest_status == BITCASK_OK)
-        status = judge(verification);
     if (status != BITCASK_OK)
         return status;
 
@@ -322,7 +331,11 @@ enum bitcask_status bitcask_verification_begin(struct bitcask_verification *veri
     if (verification->files == NULL)
         return bitcask_fail_memory(count * sizeof *verification->files);
     if (verification->manifest_status == BITCASK_OK) {
+        /* First the sizes: what a writer adds after is not for recovery to judge. */
         status = list_members(verification);
+        if (status == BITCASK_OK)
+            status = judge(verification);
+        note_kept(verification);
         return status == BITCASK_OK ? list_unlisted(verification) : status;
     }
     status = list_what_is_there(verification);
