@@ -215,6 +215,11 @@ enum bitcask_status bitcask_walk_look(struct bitcask_walk *walk, uint64_t offset
         if (status != BITCASK_OK)
             return bitcask_fail_errno(status, "read %010" PRIu64 ".data, offset %" PRIu64,
                                       walk->segment_id, offset);
+        if (walk->on_read != NULL) {
+            status = walk->on_read(walk->context);
+            if (status != BITCASK_OK)
+                return status;
+        }
         if (walk->window_size < size)
             return bitcask_fail(BITCASK_CORRUPT,
                                 "%010" PRIu64 ".data, offset %" PRIu64
@@ -415,29 +420,45 @@ enum bitcask_status bitcask_walk_next(struct bitcask_walk *walk,
     return BITCASK_OK;
 }
 
+/*
+ * How far it is from @bytes, of which @size are there, to where a record may begin:
+ * nearly every place has no kind of record where the kind would be.
+ */
+static size_t skip_impossible(const uint8_t *bytes, size_t size)
+{
+    const size_t kind = 20; /* in a record; see format.h */
+    size_t skipped = 0;
+
+    while (skipped + kind < size &&
+           (bytes[skipped + kind] == 0 || bytes[skipped + kind] > BITCASK_RECORD_BATCH))
+        skipped++;
+    return skipped;
+}
+
 enum bitcask_status bitcask_walk_resync(struct bitcask_walk *walk, uint64_t lowest,
                                         uint64_t highest, struct bitcask_record *record)
 {
     walk->batch_end = 0;
-    for (; walk->offset < walk->end; walk->offset++) {
-        uint64_t room = walk->end - walk->offset;
+    while (walk->end - walk->offset >= BITCASK_RECORD_HEADER_SIZE &&
+           walk->offset < walk->end) {
         const uint8_t *bytes = NULL;
-        enum bitcask_status status;
-
-        if (room < BITCASK_RECORD_HEADER_SIZE)
-            break;
-        /* Almost every offset fails on bounds, so look at those first. */
-        status =
+        size_t skipped;
+        enum bitcask_status status =
             bitcask_walk_look(walk, walk->offset, BITCASK_RECORD_HEADER_SIZE, &bytes);
+
         if (status != BITCASK_OK)
             return status;
-        if (bytes[20] == 0 || bytes[20] > BITCASK_RECORD_BATCH)
+        skipped = skip_impossible(
+            bytes, (size_t)(walk->window_offset + walk->window_size - walk->offset));
+        walk->offset += skipped;
+        if (skipped > 0)
             continue;
-        if (bitcask_load64(bytes + 8) < lowest || bitcask_load64(bytes + 8) > highest)
-            continue;
-        status = bitcask_walk_header(walk, walk->end, record, &bytes);
-        if (status == BITCASK_OK || status != BITCASK_CORRUPT)
-            return status;
+        if (bitcask_load64(bytes + 8) >= lowest && bitcask_load64(bytes + 8) <= highest) {
+            status = bitcask_walk_header(walk, walk->end, record, &bytes);
+            if (status != BITCASK_CORRUPT)
+                return status;
+        }
+        walk->offset++;
     }
     walk->offset = walk->end;
     return BITCASK_NOT_FOUND;

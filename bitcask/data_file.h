@@ -65,8 +65,12 @@ struct bitcask_walk {
     bool check_values; /* also read values; those of batches are always read */
     bool headers_only; /* bitcask_walk_resync() takes a record cut off behind its key */
     bool patient;      /* what cannot be read at once is read in the smallest pieces */
-    uint64_t offset;   /* where the next record is expected */
-    uint64_t end;      /* the walk ends here; never behind the end of the file */
+    /* Called after each stretch of the file that was read; stops unless OK. May be NULL.
+     */
+    enum bitcask_status (*on_read)(void *context);
+    void *context;
+    uint64_t offset; /* where the next record is expected */
+    uint64_t end;    /* the walk ends here; never behind the end of the file */
 
     struct bitcask_io *io;
     bitcask_file file;

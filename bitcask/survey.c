@@ -7,11 +7,6 @@
 #include "bitcask/scan.h"
 #include "bitcask/status.h"
 
-/* After so many bytes the pace is told. */
-enum {
-    PACE_SIZE = 1 << 20
-};
-
 /* One survey at work. */
 struct work {
     struct bitcask_surveyor *surveyor;
@@ -20,6 +15,8 @@ struct work {
     bool hint_open;
     bool entry_ready;
     struct bitcask_hint_entry entry; /* the next one */
+    const struct bitcask_walk *walk; /* over the data */
+    enum bitcask_status stopped;     /* what the pace said, if it wants to stop */
     uint64_t paced_offset;           /* up to where the pace was told */
     bool covered_ends_well;          /* a record ends where the hint does */
 };
@@ -376,15 +373,28 @@ static enum bitcask_status take_item(struct work *work,
                                             : lose_record(work, item);
 }
 
-static enum bitcask_status tell_pace(struct work *work, uint64_t offset, bool last)
+/* All before @offset has been read. */
+static enum bitcask_status tell_pace(struct work *work, uint64_t offset)
 {
     struct bitcask_surveyor *surveyor = work->surveyor;
-    uint64_t size = offset - work->paced_offset;
+    uint64_t size = offset > work->paced_offset ? offset - work->paced_offset : 0;
 
-    if (surveyor->pace == NULL || (size < PACE_SIZE && !last))
-        return BITCASK_OK;
-    work->paced_offset = offset;
-    return surveyor->pace(surveyor->pace_context, size);
+    work->paced_offset += size;
+    return surveyor->pace != NULL ? surveyor->pace(surveyor->pace_context, size)
+                                  : BITCASK_OK;
+}
+
+/*
+ * A stretch was read, of records, or in the middle of a long search. Who wants to stop
+ * may say so by any status, which would mean something to the scan: it gets one that does
+ * not.
+ */
+static enum bitcask_status on_read(void *context)
+{
+    struct work *work = context;
+
+    work->stopped = tell_pace(work, work->walk->window_offset);
+    return work->stopped == BITCASK_OK ? BITCASK_OK : BITCASK_LOCKED;
 }
 
 static enum bitcask_status scan_data(struct work *work, bitcask_file file)
@@ -395,6 +405,9 @@ static enum bitcask_status scan_data(struct work *work, bitcask_file file)
     enum bitcask_status status = bitcask_scan_init(&scan, work->surveyor->io, file,
                                                    survey->id, survey->salt, survey->end);
 
+    work->walk = &scan.walk;
+    scan.walk.on_read = on_read;
+    scan.walk.context = work;
     while (status == BITCASK_OK) {
         uint64_t before = scan.walk.offset;
 
@@ -409,15 +422,17 @@ static enum bitcask_status scan_data(struct work *work, bitcask_file file)
 
             status = bitcask_survey_add_flaw(survey, &flaw);
         }
-        if (status == BITCASK_OK)
-            status = tell_pace(work, scan.walk.offset, false);
+    }
+    if (work->stopped != BITCASK_OK) {
+        bitcask_scan_release(&scan);
+        return work->stopped;
     }
     if (status == BITCASK_CORRUPT) { /* cut off behind our back */
         survey->end = scan.walk.offset;
         status = BITCASK_NOT_FOUND;
     }
     if (status == BITCASK_NOT_FOUND)
-        status = tell_pace(work, survey->end, true);
+        status = tell_pace(work, survey->end);
     bitcask_scan_release(&scan);
     return status;
 }

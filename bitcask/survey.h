@@ -78,7 +78,7 @@ struct bitcask_surveyor {
     struct bitcask_buffer window;           /* to read hints through; owned */
     struct bitcask_sequence_set *sequences; /* that were seen; NULL: does not matter */
     struct bitcask_sequence_set *wanted;    /* others do not count; NULL: all do */
-    /* Told of bytes that were read, once in a while; stops unless OK. May be NULL. */
+    /* Told of bytes that were read, after each MiB; stops unless OK. May be NULL. */
     enum bitcask_status (*pace)(void *context, uint64_t read_size);
     void *pace_context;
 };
