@@ -42,12 +42,14 @@ struct search {
     struct bitcask_buffer window;   /* for hints */
     struct bitcask_buffer versions; /* struct found */
     struct bitcask_sequence_set sequences;
-    uint64_t newest; /* the highest sequence of all */
+    uint64_t newest;    /* the highest sequence of all */
+    uint64_t hidden_id; /* in this segment versions may be hidden; 0: in none */
 
     /* Of the chain. */
     uint64_t *sizes;              /* of the files, as cask.segments */
     uint64_t expected;            /* the sequence of the next record */
     uint64_t proven;              /* so far everything is known to have been synced */
+    uint64_t certain;             /* so far it must be in what was measured; see below */
     struct bitcask_buffer doubts; /* sequences of records with a bad value */
     bool broken;                  /* the record with the sequence expected is missing */
     uint64_t broken_id;           /* in this segment */
@@ -113,6 +115,14 @@ static void raise_proven(struct search *search, uint64_t sequence)
         search->proven = sequence;
 }
 
+/* As a hint does not, which a writer may have written after files were measured. */
+static void raise_certain(struct search *search, uint64_t sequence)
+{
+    raise_proven(search, sequence);
+    if (sequence > search->certain)
+        search->certain = sequence;
+}
+
 static void break_chain(struct search *search, uint64_t id)
 {
     if (search->broken)
@@ -137,7 +147,7 @@ static enum bitcask_status follow_chain(struct search *search, uint64_t id,
     if (item->kind == BITCASK_INSPECT_BATCH)
         return BITCASK_OK; /* its parts carry it on */
     if (header->unsynced_count != UINT32_MAX && header->unsynced_count < header->sequence)
-        raise_proven(search, header->sequence - header->unsynced_count - 1);
+        raise_certain(search, header->sequence - header->unsynced_count - 1);
     if (search->broken && search->broken_id != id &&
         header->sequence == search->expected) {
         /* None is missing: what is at the end of that file was never one. */
@@ -162,6 +172,8 @@ static enum bitcask_status take_item(struct search *search,
 
     if (is_chain(search, segment))
         status = follow_chain(search, segment->id, item);
+    else if (item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact)
+        search->hidden_id = segment->id;
     if (status != BITCASK_OK || !item->key_intact ||
         (item->kind != BITCASK_INSPECT_PUT && item->kind != BITCASK_INSPECT_TOMBSTONE))
         return status;
@@ -269,7 +281,7 @@ static enum bitcask_status take_hint_proof(struct search *search,
         bitcask_hint_open(&hint, search->io, search->directory, segment->id,
                           segment->salt, &search->window);
 
-    raise_proven(search, segment->last_sequence);
+    raise_certain(search, segment->last_sequence);
     if (status == BITCASK_OK)
         raise_proven(search, hint.trailer.last_sequence);
     bitcask_hint_close(&hint);
@@ -298,10 +310,14 @@ static enum bitcask_status take_segment(struct search *search, size_t index)
     } else if (is_chain(search, segment)) {
         if (size > search->sizes[index])
             size = search->sizes[index];
+        if (size < segment->size)
+            search->hidden_id = segment->id;
         status = take_hint_proof(search, segment);
     } else {
         if (size > segment->size)
             size = segment->size;
+        else if (size < segment->size)
+            search->hidden_id = segment->id;
         status = take_hint(search, segment, file, size, &offset);
     }
     if (status == BITCASK_OK && offset < size)
@@ -349,6 +365,9 @@ static void drop_torn(struct search *search)
     size_t kept = 0;
     uint64_t end = search->broken ? search->expected : UINT64_MAX;
 
+    if (search->broken && !bitcask_sequence_set_covers(&search->sequences,
+                                                       search->expected, search->certain))
+        search->hidden_id = search->broken_id;
     for (size_t i = search->doubts.size / sizeof *doubts; i-- > 0;) {
         if (doubts[i] > search->proven)
             end = doubts[i];
@@ -421,6 +440,7 @@ static enum bitcask_status search_init(struct search *search, const char *direct
         return bitcask_fail_errno(status, "open the directory %s", directory);
     search->newest = search->cask.sequence;
     search->proven = search->cask.sequence;
+    search->certain = search->cask.sequence;
     search->expected = search->cask.sequence + 1;
     return measure_chain(search);
 }
@@ -467,6 +487,12 @@ static enum bitcask_status judge(const struct search *search, const char *direct
         return bitcask_fail(BITCASK_CORRUPT, "%s: MANIFEST cannot be read", directory);
     if (!search->cask.manifest_exists && has_data)
         return bitcask_fail(BITCASK_CORRUPT, "%s: MANIFEST is missing", directory);
+    if (search->hidden_id != 0)
+        return bitcask_fail(BITCASK_CORRUPT,
+                            "%s: %010" PRIu64
+                            ".data is damaged, and what was there may have been versions "
+                            "of the key",
+                            directory, search->hidden_id);
     if (!search->cask.manifest_exists)
         return bitcask_fail(BITCASK_NOT_FOUND, "%s: there is no cask in the directory",
                             directory);

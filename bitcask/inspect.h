@@ -248,7 +248,8 @@ typedef enum bitcask_status bitcask_version_visit(const struct bitcask_version *
  * which the next open would cut, are left out.
  *
  * BITCASK_NOT_FOUND: there is none, or no cask. BITCASK_CORRUPT: the MANIFEST cannot be
- * read, or a file that it lists is missing; what there is has been visited.
+ * read, or a file that it lists is missing, or damaged so that there may have been other
+ * versions; what there is has been visited.
  * BITCASK_IO, BITCASK_NO_MEMORY.
  */
 BITCASK_API enum bitcask_status bitcask_history(const char *directory,

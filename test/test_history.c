@@ -2,6 +2,7 @@
 /* The versions of a key, as they lie on disk, and where the newest is. */
 #include "test/test_cask.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,12 +345,45 @@ static void what_was_synced_is_shown_behind_damage(void **state)
     test_cask_put(cask, "ada", "three");
     test_cask_close(cask); /* so all is synced */
     test_disk_flip(disk, FIRST_DATA, 64 + 34, 1);
-    assert_status(look(disk, "ada", &versions), BITCASK_OK);
+    assert_status(look(disk, "ada", &versions), BITCASK_CORRUPT);
     assert_int_equal(versions.count, 2);
     assert_int_equal(versions.of[0].sequence, 3);
     assert_int_equal(versions.of[1].sequence, 1);
     assert_false(versions.of[0].gap);
     assert_true(versions.of[1].gap);
+}
+
+static void what_may_have_been_of_the_key_is_told(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct test_image image = { 0 };
+    struct versions versions;
+    char name[40];
+
+    test_cask_put(cask, "ada", "one");
+    test_cask_put(cask, "bob", "one");
+    fill_file(cask);
+    test_cask_put(cask, "ada", "two");
+    test_cask_put(cask, "ada", "three");
+    test_cask_close(cask);
+    test_image_take(&image, disk->path);
+
+    /* What a sealed file had there, its hint knows; without it, nobody does. */
+    test_disk_flip(disk, FIRST_DATA, 64 + 34 + 28, 1); /* the key bob */
+    assert_status(look(disk, "ada", &versions), BITCASK_OK);
+    test_disk_remove(disk, FIRST_HINT);
+    assert_status(look(disk, "ada", &versions), BITCASK_CORRUPT);
+    assert_detail("0000000001.data is damaged");
+    assert_int_equal(versions.count, 3);
+
+    /* A file that is not sealed, without its last record. */
+    test_image_restore(&image, disk);
+    (void)snprintf(name, sizeof name, "%010" PRIu64 ".data", versions.of[0].segment_id);
+    test_disk_truncate(disk, name, versions.of[0].offset);
+    assert_status(look(disk, "ada", &versions), BITCASK_CORRUPT);
+    assert_int_equal(versions.count, 2);
+    test_image_release(&image);
 }
 
 static void a_batch_counts_as_a_whole(void **state)
@@ -489,6 +523,7 @@ int main(void)
         disk_test(a_torn_tail_is_left_out),
         disk_test(rubbish_between_two_files_was_never_one),
         disk_test(what_was_synced_is_shown_behind_damage),
+        disk_test(what_may_have_been_of_the_key_is_told),
         disk_test(a_batch_counts_as_a_whole),
         disk_test(missing_pieces_are_told_behind_the_rest),
         disk_test(a_version_that_is_gone_is_not_found),

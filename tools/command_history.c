@@ -134,7 +134,7 @@ static enum bitcask_status log_version(const struct bitcask_version *version,
         tool_output_print(output, "%12s  %-9s%12s  %-24s  %-15s%13s\n", "sequence",
                           "kind", "size", "expires", "file", "offset");
     if (version->gap)
-        tool_output_print(output, "%12s  records in between were merged away\n", "...");
+        tool_output_print(output, "%12s  records in between are gone\n", "...");
     print_row(output, version, current);
     return BITCASK_OK;
 }
@@ -245,8 +245,8 @@ static int get_at(struct tool *tool, const struct tool_request *request,
     }
     if (choice.version.gap && choice.version.sequence != request->at)
         tool_say(tool, TOOL_LOG_WARN,
-                 "warning: this is %s as of sequence %" PRIu64 "; records behind it were "
-                 "merged away, and there may have been a newer value up to %" PRIu64,
+                 "warning: this is %s as of sequence %" PRIu64 "; records behind it are "
+                 "gone, and there may have been a newer value up to %" PRIu64,
                  tool_name_of(key).text, choice.version.sequence, request->at);
     value = (struct bitcask_slice){ tool->value.data, tool->value.size };
     return tool_exit_worse(code, tool_value_print(tool, request, key, &value, count));
@@ -320,11 +320,10 @@ static int bring_back(struct tool *tool, const struct tool_request *request,
         return tool_exit_of(status);
     }
     if (choice.version.gap || choice.skipped)
-        tool_say(tool, TOOL_LOG_WARN,
-                 "warning: it may not be the last value that %s had: %s",
-                 tool_name_of(key).text,
-                 choice.skipped ? "a newer one is damaged"
-                                : "records behind it were merged away");
+        tool_say(
+            tool, TOOL_LOG_WARN, "warning: it may not be the last value that %s had: %s",
+            tool_name_of(key).text,
+            choice.skipped ? "a newer one is damaged" : "records behind it are gone");
     return print_undeleted(tool, request, key, &choice);
 }
 

@@ -70,8 +70,8 @@ const char tool_help_log[] =
     "`bitcask get --at SEQUENCE KEY` prints a past value, `bitcask undelete KEY` puts "
     "the\n"
     "last one back. The exit status is 2 if no record of KEY is left, and 65 if one of "
-    "them,\n"
-    "or the store, is damaged.\n";
+    "them\n"
+    "is damaged, or damage may hide some.\n";
 
 const char tool_help_undelete[] =
     "If KEY is not there, its newest value that is still on disk is set again, without "
