@@ -2,30 +2,19 @@
 #include <bitcask/inspect.h>
 
 #include "command.h"
+#include "doctor.h"
 #include "finding_report.h"
-#include "interrupt.h"
 #include "json_out.h"
 #include "number.h"
-#include "progress.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 
-/* What the callbacks need. */
 struct run {
-    struct tool *tool;
-    bool json;
+    struct tool_doctor doctor;
     bool dry_run;
-    bool stopped;
-    bool no_memory;
-    struct tool_progress progress;
-    struct bitcask_inspect_progress reached;
     struct bitcask_repair_report report;
-    enum bitcask_status status;
 };
-
-/* What a callback says to end it. No failure of a repair is called so. */
-static const enum bitcask_status stop = BITCASK_TOO_BIG;
 
 static const char *const action_words[] = {
     [BITCASK_REPAIR_KEEP] = "keep",
@@ -40,23 +29,6 @@ static const char *action_word(enum bitcask_repair_action action)
     return index >= 1 && index < sizeof action_words / sizeof *action_words
                ? action_words[index]
                : "unknown";
-}
-
-static enum bitcask_status go_on(struct run *run)
-{
-    run->stopped = tool_interrupt_signal() != 0;
-    return run->stopped || run->no_memory ? stop : BITCASK_OK;
-}
-
-static enum bitcask_status note(const struct bitcask_finding *finding, void *context)
-{
-    struct run *run = context;
-
-    if (!run->json)
-        tool_finding_print(&run->tool->output, finding);
-    else if (!tool_json_print(&run->tool->output, tool_finding_json(finding)))
-        run->no_memory = true;
-    return go_on(run);
 }
 
 static json_t *step_json(const struct bitcask_repair_step *step)
@@ -99,23 +71,13 @@ static void print_step(struct tool_output *output, const struct bitcask_repair_s
 static enum bitcask_status note_step(const struct bitcask_repair_step *step,
                                      void *context)
 {
-    struct run *run = context;
+    struct tool_doctor *doctor = context;
 
-    if (!run->json)
-        print_step(&run->tool->output, step);
-    else if (!tool_json_print(&run->tool->output, step_json(step)))
-        run->no_memory = true;
-    return go_on(run);
-}
-
-static enum bitcask_status step(const struct bitcask_inspect_progress *progress,
-                                void *context)
-{
-    struct run *run = context;
-
-    run->reached = *progress;
-    tool_progress_step_bar(&run->progress, progress->done_size, progress->total_size);
-    return go_on(run);
+    if (doctor->json)
+        tool_doctor_print_json(doctor, step_json(step));
+    else
+        print_step(&doctor->tool->output, step);
+    return tool_doctor_go_on(doctor);
 }
 
 #define REPORT(name) #name, offsetof(struct bitcask_repair_report, name)
@@ -129,16 +91,16 @@ static const struct tool_json_field report_fields[] = {
 
 static const char *result_word(const struct run *run)
 {
-    if (run->stopped)
+    if (run->doctor.stopped)
         return "stopped";
-    if (run->status != BITCASK_OK)
+    if (run->doctor.status != BITCASK_OK)
         return "failed";
     if (!run->report.needed)
         return "clean";
     return run->dry_run ? "would_repair" : "repaired";
 }
 
-static bool print_json(struct run *run)
+static json_t *summary_of(const struct run *run)
 {
     json_t *object = json_object();
 
@@ -146,14 +108,15 @@ static bool print_json(struct run *run)
     object = tool_json_with(object, "result", json_string(result_word(run)));
     object = tool_json_with(object, "dry_run", json_boolean(run->dry_run));
     object = tool_json_with(object, "changed", json_boolean(run->report.changed));
-    object = tool_json_with(object, "directory", tool_json_text(run->tool->directory));
+    object =
+        tool_json_with(object, "directory", tool_json_text(run->doctor.tool->directory));
     object = tool_json_join(
         object, tool_json_numbers(&run->report, report_fields,
                                   sizeof report_fields / sizeof *report_fields));
     if (!run->dry_run) /* which cannot know it */
         object = tool_json_with(object, "key_count",
                                 json_integer((json_int_t)run->report.key_count));
-    return tool_json_print(&run->tool->output, object);
+    return object;
 }
 
 static void print_text(struct run *run)
@@ -163,7 +126,7 @@ static void print_text(struct run *run)
                                                 .stale = report->stale_count,
                                                 .undeleted = report->undeleted_count,
                                                 .unnamed = report->unnamed_count };
-    struct tool_output *output = &run->tool->output;
+    struct tool_output *output = &run->doctor.tool->output;
     char one[TOOL_NUMBER_SIZE], two[TOOL_NUMBER_SIZE], size[TOOL_NUMBER_SIZE];
 
     if (!report->needed) {
@@ -194,33 +157,28 @@ static void warn_of_loss(const struct run *run)
     uint64_t keys = report->lost_count + report->stale_count + report->undeleted_count;
 
     if (keys > 0)
-        tool_say(run->tool, TOOL_LOG_WARN,
+        tool_say(run->doctor.tool, TOOL_LOG_WARN,
                  "warning: records are lost, of %" PRIu64 " %s that can be named%s", keys,
                  keys == 1 ? "key" : "keys",
                  report->unnamed_count > 0 ? ", and of others" : "");
     else if (report->unnamed_count > 0)
-        tool_say(run->tool, TOOL_LOG_WARN,
+        tool_say(run->doctor.tool, TOOL_LOG_WARN,
                  "warning: records are lost, of keys that cannot be named");
 }
 
 /* Tell how it ended. An exit status. */
 static int tell(struct run *run)
 {
-    struct tool *tool = run->tool;
+    enum bitcask_status status = run->doctor.status;
+    int code = tool_doctor_tell(&run->doctor, run->doctor.json ? summary_of(run) : NULL,
+                                run->dry_run ? "nothing was changed"
+                                             : "run it again to take it up where it is");
 
-    if (run->no_memory || (run->json && !print_json(run))) {
-        tool_say(tool, TOOL_LOG_ERROR, "there is no memory to report as JSON");
-        return TOOL_ERROR;
-    }
-    if (run->stopped) {
-        tool_say(tool, TOOL_LOG_WARN, "ended by a signal; %s",
-                 run->dry_run ? "nothing was changed"
-                              : "run it again to take it up where it is");
-        return TOOL_ERROR;
-    }
-    if (run->status != BITCASK_OK)
-        return tool_report_store(tool, run->status, "could not be repaired");
-    if (!run->json)
+    if (code != TOOL_DONE)
+        return code;
+    if (status != BITCASK_OK)
+        return tool_report_store(run->doctor.tool, status, "could not be repaired");
+    if (!run->doctor.json)
         print_text(run);
     warn_of_loss(run);
     return run->dry_run && run->report.needed ? TOOL_DAMAGED : TOOL_DONE;
@@ -228,26 +186,20 @@ static int tell(struct run *run)
 
 int tool_command_repair(struct tool *tool, const struct tool_request *request)
 {
-    struct run run = { .tool = tool,
-                       .json = (request->given & TOOL_OPTION_JSON) != 0,
-                       .dry_run = (request->given & TOOL_OPTION_DRY_RUN) != 0 };
+    struct run run = { .dry_run = (request->given & TOOL_OPTION_DRY_RUN) != 0 };
     const struct bitcask_repair_options options = {
         .dry_run = run.dry_run,
-        .finding = note,
+        .finding = tool_doctor_note,
         .step = note_step,
-        .progress = step,
-        .context = &run,
+        .progress = tool_doctor_step,
+        .context = &run.doctor,
     };
+    enum bitcask_status status;
 
-    tool_interrupt_install();
-    tool_progress_begin(&run.progress, (request->given & TOOL_OPTION_PROGRESS) != 0);
-    if (tool->log.level != TOOL_LOG_SILENT && tool->log.json)
-        run.progress.on = false; /* every line is to be JSON */
-    run.status = bitcask_repair(tool->directory, &options, &run.report);
-    if (run.status == BITCASK_OK) /* if nothing was to be copied, it was less */
-        run.reached.total_size = run.reached.done_size;
-    tool_progress_end_bar(&run.progress, run.reached.done_size, run.reached.total_size);
-    if (run.status != stop) /* it came to its end before it was stopped */
-        run.stopped = false;
+    tool_doctor_begin(&run.doctor, tool, request, BITCASK_TOO_BIG);
+    status = bitcask_repair(tool->directory, &options, &run.report);
+    if (status == BITCASK_OK) /* if nothing was to be copied, it was less */
+        run.doctor.reached.total_size = run.doctor.reached.done_size;
+    tool_doctor_end(&run.doctor, status);
     return tell(&run);
 }
