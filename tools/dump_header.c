@@ -35,18 +35,41 @@ static const char *check_words(uint32_t stored, uint32_t computed)
     return stored == computed ? "ok" : "BAD";
 }
 
+/* The trailer of a hint says that, too. */
+static struct tool_dump_extent extent_of(const struct bitcask_inspect_header *header)
+{
+    const struct tool_dump_extent extent = {
+        .entry_count = header->entry_count,
+        .tombstone_count = header->tombstone_count,
+        .first_sequence = header->first_sequence,
+        .last_sequence = header->last_sequence,
+    };
+
+    return extent;
+}
+
+static void print_extent(struct tool_output *output,
+                         const struct tool_dump_extent *extent)
+{
+    tool_output_print(output,
+                      "  entries     %" PRIu64 ", of them %" PRIu64 " tombstones\n"
+                      "  sequences   %" PRIu64 " to %" PRIu64 "\n",
+                      extent->entry_count, extent->tombstone_count,
+                      extent->first_sequence, extent->last_sequence);
+}
+
 /* The trailer of a hint, of this file or of the one beside it. */
 static void print_trailer(struct tool_output *output,
                           const struct bitcask_inspect_header *header)
 {
+    const struct tool_dump_extent extent = extent_of(header);
+
+    print_extent(output, &extent);
     tool_output_print(output,
-                      "  entries     %" PRIu64 ", of them %" PRIu64 " tombstones\n"
-                      "  sequences   %" PRIu64 " to %" PRIu64 "\n"
                       "  speaks for  %" PRIu64 " bytes of data\n"
                       "  file check  %08" PRIx32 " stored, %08" PRIx32 " computed, %s\n",
-                      header->entry_count, header->tombstone_count,
-                      header->first_sequence, header->last_sequence, header->data_size,
-                      header->trailer_check_stored, header->trailer_check_computed,
+                      header->data_size, header->trailer_check_stored,
+                      header->trailer_check_computed,
                       header->trailer_intact ? "ok" : "BAD");
 }
 
@@ -82,16 +105,6 @@ void tool_dump_measure(const struct tool_dump_file *file, struct tool_dump_exten
         if (item.sequence > extent->last_sequence)
             extent->last_sequence = item.sequence;
     } while (status == BITCASK_OK || status == BITCASK_IO);
-}
-
-static void print_extent(struct tool_output *output,
-                         const struct tool_dump_extent *extent)
-{
-    tool_output_print(output,
-                      "  entries     %" PRIu64 ", of them %" PRIu64 " tombstones\n"
-                      "  sequences   %" PRIu64 " to %" PRIu64 "\n",
-                      extent->entry_count, extent->tombstone_count,
-                      extent->first_sequence, extent->last_sequence);
 }
 
 static void print_text(struct tool_output *output, const struct tool_dump_file *file)
@@ -149,12 +162,19 @@ static json_t *with_format(json_t *object, const char *name, const char *format,
     return tool_json_with(object, name, json_string(text));
 }
 
+static json_t *with_extent(json_t *object, const struct tool_dump_extent *extent)
+{
+    object = with_number(object, "entry_count", extent->entry_count);
+    object = with_number(object, "tombstone_count", extent->tombstone_count);
+    object = with_number(object, "first_sequence", extent->first_sequence);
+    return with_number(object, "last_sequence", extent->last_sequence);
+}
+
 static json_t *with_trailer(json_t *object, const struct bitcask_inspect_header *header)
 {
-    object = with_number(object, "entry_count", header->entry_count);
-    object = with_number(object, "tombstone_count", header->tombstone_count);
-    object = with_number(object, "first_sequence", header->first_sequence);
-    object = with_number(object, "last_sequence", header->last_sequence);
+    const struct tool_dump_extent extent = extent_of(header);
+
+    object = with_extent(object, &extent);
     object = with_number(object, "data_size", header->data_size);
     object = with_format(object, "file_check", "check", header->trailer_check_stored);
     object = with_format(object, "file_check_computed", "check",
@@ -177,15 +197,6 @@ static json_t *with_segment(json_t *object, const struct bitcask_inspect_segment
     if (segment->purged_sequence != 0)
         object = with_number(object, "purged_sequence", segment->purged_sequence);
     return object;
-}
-
-/* What is there wins over what MANIFEST says of it. */
-static json_t *with_extent(json_t *object, const struct tool_dump_extent *extent)
-{
-    object = with_number(object, "entry_count", extent->entry_count);
-    object = with_number(object, "tombstone_count", extent->tombstone_count);
-    object = with_number(object, "first_sequence", extent->first_sequence);
-    return with_number(object, "last_sequence", extent->last_sequence);
 }
 
 static json_t *header_json(const struct tool_dump_file *file)
@@ -214,6 +225,7 @@ static json_t *header_json(const struct tool_dump_file *file)
         object = with_format(object, "record_salt", "salt", header->record_salt);
     if (file->segment != NULL)
         object = with_segment(object, file->segment);
+    /* What is there wins over what MANIFEST says of it. */
     return file->extent != NULL ? with_extent(object, file->extent) : object;
 }
 

@@ -112,39 +112,59 @@ static bool read_bytes(const struct tool *tool, const struct tool_dump_file *fil
     return false;
 }
 
-static bool is_control(unsigned char byte)
-{
-    return (byte < 0x20 && byte != '\n' && byte != '\t') || byte >= 0x7f;
-}
+/* Print @size bytes, which are at @offset of the file @name. An exit status. */
+typedef int print_piece(struct tool *tool, const char *name, uint64_t offset,
+                        const unsigned char *bytes, size_t size);
 
-int tool_dump_print_raw(struct tool *tool, const struct tool_dump_file *file,
-                        uint64_t offset, uint64_t size)
+/* Piece by piece, to the end of the file if that comes first. */
+static int print_pieces(struct tool *tool, const struct tool_dump_file *file,
+                        uint64_t offset, uint64_t size, print_piece *print)
 {
-    bool on_terminal = isatty(tool->output.descriptor);
     unsigned char bytes[PIECE_SIZE];
 
     while (size > 0 && tool->output.error == 0) {
         size_t wanted = size < sizeof bytes ? (size_t)size : sizeof bytes;
         size_t got = 0;
+        int code;
 
         if (!read_bytes(tool, file, offset, bytes, wanted, &got))
             return TOOL_ERROR;
-        for (size_t i = 0; on_terminal && i < got; i++) {
-            if (is_control(bytes[i])) {
-                tool_say(tool, TOOL_LOG_ERROR,
-                         "%s, offset %" PRIu64 ": these bytes are not for a terminal; "
-                         "write them to a file or a pipe, or use --hex",
-                         tool_name_of(bitcask_text(file->name)).text, offset + i);
-                return TOOL_ERROR;
-            }
-        }
-        tool_output_write(&tool->output, bytes, got);
-        if (got < wanted)
-            break;
+        code = print(tool, file->name, offset, bytes, got);
+        if (code != TOOL_DONE || got < wanted)
+            return code;
         offset += got;
         size -= got;
     }
     return TOOL_DONE;
+}
+
+static bool is_control(unsigned char byte)
+{
+    return (byte < 0x20 && byte != '\n' && byte != '\t') || byte >= 0x7f;
+}
+
+static int print_raw(struct tool *tool, const char *name, uint64_t offset,
+                     const unsigned char *bytes, size_t size)
+{
+    bool on_terminal = isatty(tool->output.descriptor);
+
+    for (size_t i = 0; on_terminal && i < size; i++) {
+        if (is_control(bytes[i])) {
+            tool_say(tool, TOOL_LOG_ERROR,
+                     "%s, offset %" PRIu64 ": these bytes are not for a terminal; "
+                     "write them to a file or a pipe, or use --hex",
+                     tool_name_of(bitcask_text(name)).text, offset + i);
+            return TOOL_ERROR;
+        }
+    }
+    tool_output_write(&tool->output, bytes, size);
+    return TOOL_DONE;
+}
+
+int tool_dump_print_raw(struct tool *tool, const struct tool_dump_file *file,
+                        uint64_t offset, uint64_t size)
+{
+    return print_pieces(tool, file, offset, size, print_raw);
 }
 
 static void print_hex_line(struct tool_output *output, uint64_t offset,
@@ -165,26 +185,20 @@ static void print_hex_line(struct tool_output *output, uint64_t offset,
     tool_output_print(output, "  |%s|\n", text);
 }
 
+static int print_hex(struct tool *tool, const char *name, uint64_t offset,
+                     const unsigned char *bytes, size_t size)
+{
+    (void)name;
+    for (size_t at = 0; at < size; at += HEX_COLUMNS)
+        print_hex_line(&tool->output, offset + at, bytes + at,
+                       size - at < HEX_COLUMNS ? size - at : HEX_COLUMNS);
+    return TOOL_DONE;
+}
+
 int tool_dump_print_hex(struct tool *tool, const struct tool_dump_file *file,
                         uint64_t offset, uint64_t size)
 {
-    unsigned char bytes[PIECE_SIZE];
-
-    while (size > 0 && tool->output.error == 0) {
-        size_t wanted = size < sizeof bytes ? (size_t)size : sizeof bytes;
-        size_t got = 0;
-
-        if (!read_bytes(tool, file, offset, bytes, wanted, &got))
-            return TOOL_ERROR;
-        for (size_t at = 0; at < got; at += HEX_COLUMNS)
-            print_hex_line(&tool->output, offset + at, bytes + at,
-                           got - at < HEX_COLUMNS ? got - at : HEX_COLUMNS);
-        if (got < wanted)
-            break;
-        offset += got;
-        size -= got;
-    }
-    return TOOL_DONE;
+    return print_pieces(tool, file, offset, size, print_hex);
 }
 
 void tool_dump_print_title(struct tool *tool, const struct tool_dump_file *file)
