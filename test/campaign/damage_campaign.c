@@ -27,18 +27,6 @@ struct run {
     uint64_t random;
 };
 
-/* Whether @damage makes any difference to the files. */
-static bool changes(const struct damage_subject *subject,
-                    const struct damage_image *image)
-{
-    bool same = image->count == subject->image.count;
-
-    for (unsigned i = 0; i < image->count && same; i++)
-        same = damage_file_equal(
-            &image->files[i], damage_image_find(&subject->image, image->files[i].name));
-    return !same;
-}
-
 /* For a person who looks at a failure: what differs from the subject. */
 static void print_changes(const struct damage_image *was, const struct damage_image *now)
 {
@@ -91,7 +79,7 @@ static void try_damage(const struct damage *damage, void *context)
         return;
     damage_image_copy(&image, &run->subject->image);
     damage_apply(run->subject, damage, &image);
-    if (changes(run->subject, &image)) {
+    if (!damage_image_equal(&image, &run->subject->image)) {
         damage_words(run->subject, damage, words);
         campaign_try(&run->campaign, "%s", words);
         if (run->campaign.replay != NULL) {
@@ -114,24 +102,18 @@ static void try_damage(const struct damage *damage, void *context)
     damage_image_release(&image);
 }
 
-/* All of it, or what is to be replayed, on subject number @index. */
-static void try_subject(struct run *run, unsigned index)
+/* All of it, or what is to be replayed. */
+static void try_subject(struct damage_subject *subject, unsigned index,
+                        const struct damage *damage, void *context)
 {
-    struct damage damage;
-    unsigned wanted;
+    struct run *run = context;
 
-    if (run->campaign.replay != NULL) {
-        if (!damage_parse(run->campaign.replay, &wanted, &damage))
-            campaign_refuse_replay(&run->campaign);
-        if (wanted != index)
-            return;
-    }
-    run->subject = damage_subject_new(index, run->campaign.seed);
+    run->subject = subject;
     run->random = run->campaign.seed + index;
-    if (run->campaign.replay != NULL) {
+    if (damage != NULL) {
         prepare_disk(run, &run->subject->image);
         sim_disk_print(run->disk);
-        try_damage(&damage, run);
+        try_damage(damage, run);
     } else {
         struct damage_reach reach = {
             .subject = run->subject,
@@ -147,7 +129,6 @@ static void try_subject(struct run *run, unsigned index)
     sim_disk_free(run->disk);
     run->disk = NULL;
     run->disk_use_count = 0;
-    damage_subject_free(run->subject);
 }
 
 int main(int argc, char **argv)
@@ -155,7 +136,6 @@ int main(int argc, char **argv)
     static struct run run;
 
     campaign_begin(&run.campaign, argc, argv, "damage");
-    for (unsigned i = 0; i < DAMAGE_SUBJECTS; i++)
-        try_subject(&run, i);
+    damage_each_subject(&run.campaign, try_subject, &run);
     return campaign_end(&run.campaign);
 }

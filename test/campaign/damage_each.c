@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/campaign/damage_each.h"
 
-#include "test/campaign/campaign.h"
-
 enum {
     SEVERAL_LONG = 20000,
     SEVERAL_SHORT = 150
@@ -153,4 +151,22 @@ void damage_each(struct damage_reach *reach)
     reach->visit(&unhint, reach->context);
     visit_added(reach);
     visit_several(reach);
+}
+
+void damage_each_subject(struct campaign *campaign, damage_try *try, void *context)
+{
+    struct damage damage;
+    unsigned wanted = 0;
+
+    if (campaign->replay != NULL && !damage_parse(campaign->replay, &wanted, &damage))
+        campaign_refuse_replay(campaign);
+    for (unsigned i = 0; i < DAMAGE_SUBJECTS; i++) {
+        struct damage_subject *subject;
+
+        if (campaign->replay != NULL && wanted != i)
+            continue;
+        subject = damage_subject_new(i, campaign->seed);
+        try(subject, i, campaign->replay != NULL ? &damage : NULL, context);
+        damage_subject_free(subject);
+    }
 }

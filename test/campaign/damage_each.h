@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Goes through the damages of damage_kind.h, at every place of a cask or at a share. */
+/*
+ * Goes through the casks of damage_subject.h, and through the damages of damage_kind.h,
+ * at every place of a cask or at a share.
+ */
 #ifndef TEST_CAMPAIGN_DAMAGE_EACH_H
 #define TEST_CAMPAIGN_DAMAGE_EACH_H
 
+#include "test/campaign/campaign.h"
 #include "test/campaign/damage_kind.h"
 
 typedef void damage_visit(const struct damage *damage, void *context);
@@ -17,5 +21,12 @@ struct damage_reach {
 };
 
 void damage_each(struct damage_reach *reach);
+
+/* Number @index; @damage is the only one that is wanted, or NULL. */
+typedef void damage_try(struct damage_subject *subject, unsigned index,
+                        const struct damage *damage, void *context);
+
+/* Make each cask in turn, for @try; with --replay only the one that its words name. */
+void damage_each_subject(struct campaign *campaign, damage_try *try, void *context);
 
 #endif

@@ -130,6 +130,16 @@ bool damage_file_equal(const struct damage_file *left, const struct damage_file 
             memcmp(left->bytes, right->bytes, left->size) == 0);
 }
 
+bool damage_image_equal(const struct damage_image *left, const struct damage_image *right)
+{
+    bool same = left->count == right->count;
+
+    for (unsigned i = 0; i < left->count && same; i++)
+        same = damage_file_equal(&left->files[i],
+                                 damage_image_find(right, left->files[i].name));
+    return same;
+}
+
 /* Whether @disk has exactly this file. */
 static bool is_on_disk(const struct damage_file *file, const struct sim_disk *disk)
 {

@@ -56,6 +56,9 @@ uint8_t *damage_file_edit(struct damage_file *file, size_t size);
 
 /* Whether both are there, or neither, with the same bytes. NULL: not there. */
 bool damage_file_equal(const struct damage_file *left, const struct damage_file *right);
+/* Whether both have the same files. */
+bool damage_image_equal(const struct damage_image *left,
+                        const struct damage_image *right);
 
 /* Make the files on @disk those of @image. */
 void damage_image_write(const struct damage_image *image, struct sim_disk *disk);

@@ -17,7 +17,6 @@
 
 enum {
     HANG_SECONDS = 120,
-    DISK_USES_MAX = 16,
     CRASH_SHARE_SHORT = 4000, /* one trial in so many crashes at every call */
     CRASH_SHARE_LONG = 1500
 };
@@ -30,17 +29,6 @@ struct run {
     uint64_t share; /* one damage in so many is tried */
     uint64_t passed_over;
 };
-
-static bool changes(const struct damage_subject *subject,
-                    const struct damage_image *image)
-{
-    bool same = image->count == subject->image.count;
-
-    for (unsigned i = 0; i < image->count && same; i++)
-        same = damage_file_equal(
-            &image->files[i], damage_image_find(&subject->image, image->files[i].name));
-    return !same;
-}
 
 /* One bit of each byte is enough for the short mode. */
 static bool is_left_out(struct run *run, const struct damage *damage)
@@ -131,7 +119,7 @@ static void try_damage(const struct damage *damage, void *context)
     damage_image_copy(&image, &run->subject->image);
     damage_apply(run->subject, damage, &image);
     damage_words(run->subject, damage, words);
-    if (damage->kind == DAMAGE_NONE || changes(run->subject, &image))
+    if (damage->kind == DAMAGE_NONE || !damage_image_equal(&image, &run->subject->image))
         try_image(run, damage, words, &image);
     campaign_count(&run->campaign, damage_kind_name(damage->kind), 1);
     damage_image_release(&image);
@@ -169,26 +157,19 @@ static void try_all(struct run *run)
     damage_each(&reach);
 }
 
-static void try_subject(struct run *run, unsigned index)
+static void try_subject(struct damage_subject *subject, unsigned index,
+                        const struct damage *damage, void *context)
 {
-    struct damage damage;
-    unsigned wanted;
+    struct run *run = context;
 
-    if (run->campaign.replay != NULL) {
-        if (!damage_parse(run->campaign.replay, &wanted, &damage))
-            campaign_refuse_replay(&run->campaign);
-        if (wanted != index)
-            return;
-    }
-    run->subject = damage_subject_new(index, run->campaign.seed);
+    run->subject = subject;
     doctor_map_find(&run->map, run->subject);
     run->random = run->campaign.seed + index;
     run->share = run->campaign.is_long || index == 0 ? 1 : 16;
-    if (run->campaign.replay != NULL)
-        try_damage(&damage, run);
+    if (damage != NULL)
+        try_damage(damage, run);
     else
         try_all(run);
-    damage_subject_free(run->subject);
 }
 
 int main(int argc, char **argv)
@@ -196,7 +177,6 @@ int main(int argc, char **argv)
     static struct run run;
 
     campaign_begin(&run.campaign, argc, argv, "doctor");
-    for (unsigned i = 0; i < DAMAGE_SUBJECTS; i++)
-        try_subject(&run, i);
+    damage_each_subject(&run.campaign, try_subject, &run);
     return campaign_end(&run.campaign);
 }
