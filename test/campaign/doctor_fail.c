@@ -43,42 +43,59 @@ static long disarm(const struct round *round, struct sim_disk *disk)
     return failures;
 }
 
-/* What a call says that has met @failures. */
+/* One call of verify or of repair. */
+struct attempt {
+    struct sim_disk *disk;
+    long failures; /* that it has met */
+    char what[100];
+};
+
+/* What a call says that has met failures. */
 static bool judge_status(struct doctor_trial *trial, const struct round *round,
-                         struct sim_disk *disk, long failures, const char *what)
+                         const struct attempt *attempt)
 {
     const struct doctor_notes *notes = &trial->again;
+    const char *what = attempt->what;
 
-    if (sim_disk_open_count(disk) != 0)
+    if (sim_disk_open_count(attempt->disk) != 0)
         return damage_blame(&trial->base, "%s: %ld handles stay open", what,
-                            sim_disk_open_count(disk));
+                            sim_disk_open_count(attempt->disk));
     if (notes->status != BITCASK_OK && notes->detail[0] == '\0')
         return damage_blame(&trial->base, "%s: it has no words", what);
-    if (round->allocations && failures > 0 && notes->status != BITCASK_NO_MEMORY &&
-        notes->status != trial->verify.status && notes->status != BITCASK_OK)
+    if (round->allocations && attempt->failures > 0 &&
+        notes->status != BITCASK_NO_MEMORY && notes->status != trial->verify.status &&
+        notes->status != BITCASK_OK)
         return damage_blame(&trial->base, "%s: %s", what, notes->detail);
     return true;
+}
+
+/* Fail from the @n-th on, on a disk of its own, which the caller frees. */
+static bool attempt_call(struct doctor_trial *trial, const struct round *round, long n,
+                         bool repairs, struct attempt *attempt)
+{
+    attempt->disk = doctor_disk(trial);
+    arm(round, attempt->disk, n);
+    if (repairs)
+        doctor_repair(attempt->disk, DAMAGE_PATH, false, &trial->again);
+    else
+        doctor_verify(attempt->disk, DAMAGE_PATH, 1, &trial->again);
+    attempt->failures = disarm(round, attempt->disk);
+    (void)snprintf(attempt->what, sizeof attempt->what, "%s, %s %ld fails (status %d)",
+                   repairs ? "repair" : "verify", round->what, n, trial->again.status);
+    return judge_status(trial, round, attempt);
 }
 
 /* A check that could not be made must not find that all is well. */
 static bool judge_verify(struct doctor_trial *trial, const struct round *round)
 {
     for (long n = 0; n < CALLS_MAX; n++) {
-        struct sim_disk *disk = doctor_disk(trial);
-        char what[100];
-        long failures;
-        bool right;
+        struct attempt attempt;
+        bool right = attempt_call(trial, round, n, false, &attempt);
 
-        arm(round, disk, n);
-        doctor_verify(disk, DAMAGE_PATH, 1, &trial->again);
-        failures = disarm(round, disk);
-        (void)snprintf(what, sizeof what, "verify, %s %ld fails (status %d)", round->what,
-                       n, trial->again.status);
-        right = judge_status(trial, round, disk, failures, what);
         if (right && trial->again.status == BITCASK_OK)
-            right = damage_blame(&trial->base, "%s: no damage", what);
-        sim_disk_free(disk);
-        if (!right || failures == 0)
+            right = damage_blame(&trial->base, "%s: no damage", attempt.what);
+        sim_disk_free(attempt.disk);
+        if (!right || attempt.failures == 0)
             return right;
     }
     return damage_blame(&trial->base, "verify does not end");
@@ -105,28 +122,21 @@ static bool judge_repair(struct doctor_trial *trial, const struct round *round)
     uint64_t tried = 0;
 
     for (long n = 0; n < CALLS_MAX; n++) {
-        struct sim_disk *disk = doctor_disk(trial);
-        char what[100];
-        long failures;
-        bool right;
+        struct attempt attempt;
+        bool right = attempt_call(trial, round, n, true, &attempt);
 
-        arm(round, disk, n);
-        doctor_repair(disk, DAMAGE_PATH, false, &trial->again);
-        failures = disarm(round, disk);
-        (void)snprintf(what, sizeof what, "repair, %s %ld fails (status %d)", round->what,
-                       n, trial->again.status);
-        right = judge_status(trial, round, disk, failures, what);
-        if (right && failures == 0 && trial->again.status != BITCASK_OK)
-            right = damage_blame(&trial->base, "%s: but none did: %s", what,
+        if (right && attempt.failures == 0 && trial->again.status != BITCASK_OK)
+            right = damage_blame(&trial->base, "%s: but none did: %s", attempt.what,
                                  trial->again.detail);
         if (right && trial->again.status == BITCASK_OK &&
             doctor_count(&trial->again, BITCASK_FINDING_UNREADABLE) > 0)
-            right = judge_unreadable(trial, disk, what);
+            right = judge_unreadable(trial, attempt.disk, attempt.what);
         else
-            right = right && doctor_judge_left(trial, disk, n % 2 == 1, what);
-        sim_disk_free(disk);
+            right =
+                right && doctor_judge_left(trial, attempt.disk, n % 2 == 1, attempt.what);
+        sim_disk_free(attempt.disk);
         tried++;
-        if (!right || failures == 0) {
+        if (!right || attempt.failures == 0) {
             campaign_count(trial->base.campaign, "met: failures of repair", tried);
             return right;
         }
