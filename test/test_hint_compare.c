@@ -9,12 +9,30 @@
 #include "bitcask/format.h"
 #include "bitcask/hint_compare.h"
 
+/* Fill the disk, and read the hint of file 1. */
+static void make_hint(struct test_disk *disk, struct bitcask_buffer *hint)
+{
+    test_disk_skip_syncs(disk);
+    hint_test_fill_disk(disk);
+    test_disk_read(disk, FIRST_HINT, hint);
+}
+
+/* The hint of file 1 is as it was. */
+static void expect_hint(const struct test_disk *disk, const struct bitcask_buffer *hint)
+{
+    struct bitcask_buffer bytes = { 0 };
+
+    test_disk_read(disk, FIRST_HINT, &bytes);
+    assert_int_equal(bytes.size, hint->size);
+    assert_memory_equal(bytes.data, hint->data, hint->size);
+    bitcask_buffer_release(&bytes);
+}
+
 /* The hint of file 1 is found not to be what it should be, and made again. */
-static void expect_found(struct test_disk *disk, const struct test_image_file *hint,
+static void expect_found(struct test_disk *disk, const struct bitcask_buffer *hint,
                          const char *words)
 {
     struct hint_reports reports;
-    struct bitcask_buffer bytes = { 0 };
 
     assert_status(hint_test_verify(disk, 0, &reports), BITCASK_CORRUPT);
     assert_detail(FIRST_HINT);
@@ -24,24 +42,17 @@ static void expect_found(struct test_disk *disk, const struct test_image_file *h
     if (strstr(reports.details[0], words) == NULL)
         fail_msg("\"%s\" has no \"%s\"", reports.details[0], words);
     assert_status(hint_test_rebuild(disk, 1, &reports), BITCASK_OK);
-    test_disk_read(disk, FIRST_HINT, &bytes);
-    assert_int_equal(bytes.size, hint->size);
-    assert_memory_equal(bytes.data, hint->bytes, hint->size);
-    bitcask_buffer_release(&bytes);
+    expect_hint(disk, hint);
 }
 
 static void each_byte_that_is_not_right_is_found(void **state)
 {
     struct test_disk *disk = *state;
-    struct test_image image = { 0 };
-    const struct test_image_file *hint;
+    struct bitcask_buffer hint = { 0 };
 
-    test_disk_skip_syncs(disk);
-    hint_test_fill_disk(disk);
-    test_image_take(&image, disk->path);
-    hint = test_image_find(&image, FIRST_HINT);
-    for (uint64_t offset = 0; offset < hint->size; offset++) {
-        uint64_t trailer_offset = hint->size - BITCASK_HINT_TRAILER_SIZE;
+    make_hint(disk, &hint);
+    for (uint64_t offset = 0; offset < hint.size; offset++) {
+        uint64_t trailer_offset = hint.size - BITCASK_HINT_TRAILER_SIZE;
         char words[64] = FIRST_HINT ", offset ";
 
         test_disk_flip(disk, FIRST_HINT, offset, 1u << (offset % 8));
@@ -49,65 +60,56 @@ static void each_byte_that_is_not_right_is_found(void **state)
         if (offset < trailer_offset + 32 || offset >= trailer_offset + 40)
             (void)snprintf(words, sizeof words, FIRST_HINT ", offset %" PRIu64 ":",
                            offset);
-        expect_found(disk, hint, words);
+        expect_found(disk, &hint, words);
     }
-    test_image_release(&image);
+    bitcask_buffer_release(&hint);
 }
 
 static void each_cut_is_found(void **state)
 {
     struct test_disk *disk = *state;
-    struct test_image image = { 0 };
-    const struct test_image_file *hint;
+    struct bitcask_buffer hint = { 0 };
 
-    test_disk_skip_syncs(disk);
-    hint_test_fill_disk(disk);
-    test_image_take(&image, disk->path);
-    hint = test_image_find(&image, FIRST_HINT);
-    for (uint64_t size = 0; size < hint->size; size++) {
+    make_hint(disk, &hint);
+    for (uint64_t size = 0; size < hint.size; size++) {
         test_disk_truncate(disk, FIRST_HINT, size);
-        expect_found(disk, hint, FIRST_HINT ", offset ");
+        expect_found(disk, &hint, FIRST_HINT ", offset ");
     }
     for (uint64_t more = 1; more < 100; more++) {
-        test_disk_truncate(disk, FIRST_HINT, hint->size + more);
-        expect_found(disk, hint, FIRST_HINT ", offset ");
+        test_disk_truncate(disk, FIRST_HINT, hint.size + more);
+        expect_found(disk, &hint, FIRST_HINT ", offset ");
     }
-    test_image_release(&image);
+    bitcask_buffer_release(&hint);
 }
 
 /* Every number that the trailer can have for the size of the data, but the right one. */
 static void a_trailer_that_speaks_for_another_size_is_found(void **state)
 {
     struct test_disk *disk = *state;
-    struct test_image image = { 0 };
+    struct bitcask_buffer hint = { 0 };
     struct bitcask_hint_trailer trailer;
-    struct test_image_file *hint;
-    uint64_t right;
+    uint64_t right, trailer_offset;
 
-    test_disk_skip_syncs(disk);
-    hint_test_fill_disk(disk);
-    test_image_take(&image, disk->path);
-    hint = test_image_find(&image, FIRST_HINT);
-    bitcask_hint_trailer_read(hint->bytes + hint->size - BITCASK_HINT_TRAILER_SIZE,
-                              &trailer);
+    make_hint(disk, &hint);
+    trailer_offset = hint.size - BITCASK_HINT_TRAILER_SIZE;
+    bitcask_hint_trailer_read((uint8_t *)hint.data + trailer_offset, &trailer);
     right = trailer.data_size;
     /* Something is behind the end of the data, that no hint may speak for. */
     test_disk_truncate(disk, FIRST_DATA, right + 200);
     for (uint64_t size = 0; size < right + 100; size++) {
-        uint8_t *bytes = hint->bytes + hint->size - BITCASK_HINT_TRAILER_SIZE;
-        uint32_t check =
-            bitcask_check(0, hint->bytes, hint->size - BITCASK_HINT_TRAILER_SIZE);
+        uint8_t *bytes = (uint8_t *)hint.data + trailer_offset;
+        uint32_t check = bitcask_check(0, hint.data, trailer_offset);
         struct hint_reports reports;
 
         if (size == right)
             continue;
         trailer.data_size = size;
         bitcask_hint_trailer_encode(&trailer, check, bytes);
-        test_disk_write(disk, FIRST_HINT, hint->bytes, hint->size);
+        test_disk_write(disk, FIRST_HINT, hint.data, hint.size);
         assert_status(hint_test_verify(disk, 1, &reports), BITCASK_CORRUPT);
         assert_detail(FIRST_HINT ", offset ");
     }
-    test_image_release(&image);
+    bitcask_buffer_release(&hint);
 }
 
 static void the_hint_of_another_file_is_found(void **state)
@@ -139,12 +141,10 @@ static void the_hint_of_another_file_is_found(void **state)
 static void no_hint_is_written_for_damaged_data(void **state)
 {
     struct test_disk *disk = *state;
-    struct test_image image = { 0 };
+    struct bitcask_buffer hint = { 0 };
     uint64_t size;
 
-    test_disk_skip_syncs(disk);
-    hint_test_fill_disk(disk);
-    test_image_take(&image, disk->path);
+    make_hint(disk, &hint);
     size = test_disk_size(disk, FIRST_DATA);
     for (uint64_t offset = 0; offset < size; offset++) {
         struct hint_reports reports;
@@ -168,16 +168,8 @@ static void no_hint_is_written_for_damaged_data(void **state)
         test_disk_flip(disk, FIRST_DATA, offset, 1u << (offset % 8));
     }
     /* The hint that tells what the data no longer does is as it was. */
-    {
-        struct test_image_file *hint = test_image_find(&image, FIRST_HINT);
-        struct bitcask_buffer bytes = { 0 };
-
-        test_disk_read(disk, FIRST_HINT, &bytes);
-        assert_int_equal(bytes.size, hint->size);
-        assert_memory_equal(bytes.data, hint->bytes, hint->size);
-        bitcask_buffer_release(&bytes);
-    }
-    test_image_release(&image);
+    expect_hint(disk, &hint);
+    bitcask_buffer_release(&hint);
 }
 
 /* A record at @offset of the data of file 1 is damaged: the others are compared. */
