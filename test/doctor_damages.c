@@ -607,3 +607,13 @@ const struct doctor_damage doctor_damages[] = {
 };
 
 const size_t doctor_damage_count = LENGTH_OF(doctor_damages);
+
+const struct doctor_damage *doctor_damage_find(const char *name)
+{
+    for (size_t i = 0; i < doctor_damage_count; i++) {
+        if (strcmp(doctor_damages[i].name, name) == 0)
+            return &doctor_damages[i];
+    }
+    fail_msg("there is no damage \"%s\"", name);
+    return NULL;
+}

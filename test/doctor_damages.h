@@ -22,6 +22,9 @@ struct doctor_damage {
 extern const struct doctor_damage doctor_damages[];
 extern const size_t doctor_damage_count;
 
+/* The one of that name, which there must be. */
+const struct doctor_damage *doctor_damage_find(const char *name);
+
 /* Empty the directory, write the cask, and damage it. */
 void doctor_damage_make(const struct doctor_damage *damage, struct test_disk *disk);
 

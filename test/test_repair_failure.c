@@ -31,16 +31,6 @@ static const char *const names[] = {
     "the reserve",
 };
 
-static const struct doctor_damage *find_damage(const char *name)
-{
-    for (size_t i = 0; i < doctor_damage_count; i++) {
-        if (strcmp(doctor_damages[i].name, name) == 0)
-            return &doctor_damages[i];
-    }
-    fail_msg("there is no damage \"%s\"", name);
-    return NULL;
-}
-
 static const char *contents_of(const struct doctor_damage *damage)
 {
     return damage->contents != NULL ? damage->contents : DOCTOR_CONTENTS;
@@ -74,6 +64,17 @@ static void expect_all_bytes(const struct doctor_damage *damage, struct test_dis
     test_image_release(&after);
 }
 
+/* As it is to be after a repair; else it fails, with @more behind the words. */
+static void expect_contents(const struct doctor_damage *damage, struct test_disk *disk,
+                            long call, const char *more)
+{
+    const char *contents = doctor_contents(disk);
+
+    if (strcmp(contents, contents_of(damage)) != 0)
+        fail_msg("%s, after a failure of call %ld: \"%s\", expected \"%s\"%s",
+                 damage->name, call, contents, contents_of(damage), more);
+}
+
 /* With a good disk it comes to its end, whatever was done of it before. */
 static void expect_end(const struct doctor_damage *damage, struct test_disk *disk,
                        const struct test_image *before, long call)
@@ -84,9 +85,7 @@ static void expect_end(const struct doctor_damage *damage, struct test_disk *dis
     if (status != BITCASK_OK)
         fail_msg("%s, after a failure of call %ld: %s", damage->name, call,
                  bitcask_error_detail());
-    if (strcmp(doctor_contents(disk), contents_of(damage)) != 0)
-        fail_msg("%s, after a failure of call %ld: \"%s\", expected \"%s\"", damage->name,
-                 call, doctor_contents(disk), contents_of(damage));
+    expect_contents(damage, disk, call, "");
     status = doctor_verify(disk, &told);
     if (status != BITCASK_OK)
         fail_msg("%s, after a failure of call %ld: %s", damage->name, call,
@@ -122,9 +121,7 @@ static void expect_no_third_thing(const struct doctor_damage *damage,
     enum bitcask_status status = doctor_verify(disk, &told);
 
     if (status == BITCASK_OK) {
-        if (strcmp(doctor_contents(disk), contents_of(damage)) != 0)
-            fail_msg("%s, after a failure of call %ld: \"%s\", expected \"%s\"",
-                     damage->name, call, doctor_contents(disk), contents_of(damage));
+        expect_contents(damage, disk, call, "");
         return;
     }
     assert_status(status, BITCASK_CORRUPT);
@@ -135,33 +132,48 @@ static void expect_no_third_thing(const struct doctor_damage *damage,
                  call, found, damage->found);
 }
 
+/*
+ * Begin again with @image, repair it while calls fail as @model says, but for the first
+ * @skip of them, and give what it says. *failures is how many have failed.
+ */
+static enum bitcask_status repair_failing(struct test_disk *disk,
+                                          const struct test_image *image,
+                                          const struct fault_plan *model, long skip,
+                                          struct doctor_told *told, long *failures)
+{
+    struct fault_plan plan = *model;
+    enum bitcask_status status;
+
+    plan.skip = skip;
+    restore(disk, image);
+    fault_io_arm(&disk->fault, &plan);
+    status = doctor_repair(disk, told, false);
+    *failures = fault_io_failure_count(&disk->fault);
+    fault_io_disarm(&disk->fault);
+    return status;
+}
+
 /* Fail each call that changes something in turn, as @model says. */
 static void fail_each_change(struct test_disk *disk, const struct fault_plan *model)
 {
     struct test_image image = { 0 };
 
     for (size_t i = 0; i < LENGTH_OF(names); i++) {
-        const struct doctor_damage *damage = find_damage(names[i]);
-        long failures;
+        const struct doctor_damage *damage = doctor_damage_find(names[i]);
 
         doctor_damage_make(damage, disk);
         test_image_take(&image, disk->path);
         for (long skip = 0;; skip++) {
-            struct fault_plan plan = *model;
             struct doctor_told told;
-            enum bitcask_status status;
+            long failures;
+            enum bitcask_status status =
+                repair_failing(disk, &image, model, skip, &told, &failures);
 
-            plan.skip = skip;
-            restore(disk, &image);
-            fault_io_arm(&disk->fault, &plan);
-            status = doctor_repair(disk, &told, false);
-            failures = fault_io_failure_count(&disk->fault);
-            fault_io_disarm(&disk->fault);
             if (failures == 0)
                 break;
             if (status != BITCASK_OK) {
                 assert_status(status,
-                              plan.status != BITCASK_OK ? plan.status : BITCASK_IO);
+                              model->status != BITCASK_OK ? model->status : BITCASK_IO);
                 assert_true(bitcask_error_detail()[0] != '\0');
                 expect_no_third_thing(damage, disk, skip);
             }
@@ -202,7 +214,8 @@ static void a_full_disk_leaves_the_cask_as_it_was(void **state)
 {
     struct test_disk *disk = *state;
     struct doctor_told told;
-    const struct doctor_damage *damage = find_damage("a key that only the hint knows");
+    const struct doctor_damage *damage =
+        doctor_damage_find("a key that only the hint knows");
     const struct fault_plan model = { .calls = FAULT_BIT(FAULT_WRITE),
                                       .count = FAULT_FOREVER,
                                       .status = BITCASK_NO_SPACE,
@@ -232,27 +245,22 @@ static void a_full_disk_leaves_the_cask_as_it_was(void **state)
 /* What reads badly once is not believed to be gone in silence. */
 static void what_cannot_be_read_is_told(void **state)
 {
+    const struct fault_plan others = { .calls = FAULT_ANY & ~(unsigned)CHANGES };
     struct test_disk *disk = *state;
     struct test_image image = { 0 };
 
     for (size_t i = 0; i < LENGTH_OF(names); i++) {
-        const struct doctor_damage *damage = find_damage(names[i]);
-        long failures;
+        const struct doctor_damage *damage = doctor_damage_find(names[i]);
 
         doctor_damage_make(damage, disk);
         test_image_take(&image, disk->path);
         for (long skip = 0;; skip++) {
-            const struct fault_plan plan = { .calls = FAULT_ANY & ~(unsigned)CHANGES,
-                                             .skip = skip };
             struct doctor_told told;
-            enum bitcask_status status;
+            long failures;
+            enum bitcask_status status =
+                repair_failing(disk, &image, &others, skip, &told, &failures);
             bool told_all;
 
-            restore(disk, &image);
-            fault_io_arm(&disk->fault, &plan);
-            status = doctor_repair(disk, &told, false);
-            failures = fault_io_failure_count(&disk->fault);
-            fault_io_disarm(&disk->fault);
             if (failures == 0)
                 break;
             if (status != BITCASK_OK) {
@@ -264,10 +272,8 @@ static void what_cannot_be_read_is_told(void **state)
             told_all = told.repaired.lost_count + told.repaired.stale_count +
                            told.repaired.undeleted_count + told.repaired.unnamed_count >
                        0;
-            if (!told_all && strcmp(doctor_contents(disk), contents_of(damage)) != 0)
-                fail_msg("%s, after a failure of call %ld: \"%s\", expected \"%s\", and "
-                         "nothing was said",
-                         damage->name, skip, doctor_contents(disk), contents_of(damage));
+            if (!told_all)
+                expect_contents(damage, disk, skip, ", and nothing was said");
             assert_true(skip < 5000);
         }
     }
@@ -280,7 +286,7 @@ static void no_memory_is_said(void **state)
     struct test_image image = { 0 };
 
     for (size_t i = 0; i < LENGTH_OF(names); i += 3) {
-        const struct doctor_damage *damage = find_damage(names[i]);
+        const struct doctor_damage *damage = doctor_damage_find(names[i]);
         long failures = 1;
 
         doctor_damage_make(damage, disk);

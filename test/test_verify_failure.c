@@ -23,16 +23,6 @@ static const char *const names[] = {
     "the reserve",
 };
 
-static const struct doctor_damage *find_damage(const char *name)
-{
-    for (size_t i = 0; i < doctor_damage_count; i++) {
-        if (strcmp(doctor_damages[i].name, name) == 0)
-            return &doctor_damages[i];
-    }
-    fail_msg("there is no damage \"%s\"", name);
-    return NULL;
-}
-
 static enum bitcask_status verify(struct test_disk *disk, struct doctor_told *told)
 {
     const struct bitcask_verify_options options = { .threads = 1,
@@ -85,7 +75,7 @@ static void what_cannot_be_read_is_not_well(void **state)
     struct test_disk *disk = *state;
 
     for (size_t i = 0; i < LENGTH_OF(names); i++) {
-        const struct doctor_damage *damage = find_damage(names[i]);
+        const struct doctor_damage *damage = doctor_damage_find(names[i]);
 
         if (strcmp(names[i], "a torn tail") == 0)
             continue; /* has fewer records */
@@ -102,7 +92,7 @@ static void no_memory_is_said(void **state)
     struct test_disk *disk = *state;
 
     for (size_t i = 0; i < LENGTH_OF(names); i++) {
-        const struct doctor_damage *damage = find_damage(names[i]);
+        const struct doctor_damage *damage = doctor_damage_find(names[i]);
         struct doctor_told told;
         long failures = 1;
 
