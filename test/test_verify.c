@@ -126,6 +126,36 @@ static void a_value_that_has_expired_is_no_loss(void **state)
     assert_string_equal(doctor_finding_words(&told), "value 1 at 7, dee harmless");
 }
 
+/* The next open cuts it, so nothing in it is there to fall back on. */
+static void a_torn_tail_saves_no_key(void **state)
+{
+    struct test_disk *disk = *state;
+    struct test_image image = { 0 };
+    struct doctor_told told;
+    struct bitcask *cask;
+    uint64_t end;
+
+    doctor_make(disk);
+    end = test_disk_size(disk, DOCTOR_DATA_3);
+    cask = test_cask_open(disk, NULL);
+    test_cask_put(cask, "hal", "here");
+    test_cask_put(cask, "eve", "newer");
+    test_image_take(&image, disk->path);
+    test_cask_close(cask);
+    test_image_restore(&image, disk); /* it was not closed */
+    test_image_release(&image);
+
+    doctor_spoil_value(disk, 11);
+    assert_status(doctor_verify(disk, &told), BITCASK_CORRUPT);
+    assert_string_equal(doctor_finding_words(&told), "value 2 at 11, eve harmless");
+    test_disk_flip(disk, DOCTOR_DATA_3, end + BITCASK_RECORD_HEADER_SIZE, 1); /* hal */
+    assert_status(doctor_verify(disk, &told), BITCASK_CORRUPT);
+    assert_int_equal(told.finding_count, 3);
+    assert_int_equal(told.findings[1].of.kind, BITCASK_FINDING_TORN_TAIL);
+    assert_int_equal(told.findings[1].of.offset, end);
+    assert_int_equal(told.findings[2].of.effect, BITCASK_EFFECT_UNREADABLE);
+}
+
 /* File 4 has sequences that others have. */
 static void list_fourth(struct bitcask_manifest *manifest)
 {
@@ -372,6 +402,7 @@ int main(void)
         disk_test(the_report_counts_what_was_read),
         disk_test(a_key_is_told_with_its_records),
         disk_test(a_value_that_has_expired_is_no_loss),
+        disk_test(a_torn_tail_saves_no_key),
         disk_test(a_sequence_belongs_to_one_record),
         disk_test(files_that_are_no_part_of_the_cask_are_noted),
         disk_test(threads_find_the_same),
