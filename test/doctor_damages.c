@@ -143,6 +143,13 @@ static void duplicate_file(struct test_disk *disk, uint64_t id)
     copy_file(disk, doctor_data_name(id), "0000000009.data");
 }
 
+/* The copy is made before a record of the file is damaged. */
+static void spoil_value_behind_copy(struct test_disk *disk, uint64_t sequence)
+{
+    duplicate_file(disk, 2);
+    doctor_spoil_value(disk, sequence);
+}
+
 static void rename_file(struct test_disk *disk, uint64_t id)
 {
     duplicate_file(disk, id);
@@ -169,6 +176,18 @@ static void take_from_another(struct test_disk *disk, const char *name, const ch
 static void exchange_data(struct test_disk *disk, uint64_t id)
 {
     take_from_another(disk, doctor_data_name(id), doctor_data_name(id));
+}
+
+/* All that there is, without a hint that knows the cask. */
+static void keep_only_another(struct test_disk *disk, uint64_t id)
+{
+    exchange_data(disk, id);
+    for (uint64_t other = 1; other <= 3; other++) {
+        if (other != id)
+            remove_data(disk, other);
+    }
+    test_disk_remove(disk, DOCTOR_HINT_1);
+    test_disk_remove(disk, DOCTOR_HINT_2);
 }
 
 static void exchange_manifest(struct test_disk *disk, uint64_t argument)
@@ -605,6 +624,19 @@ const struct doctor_damage doctor_damages[] = {
       .argument = 40,
       .found = "reserve RESERVE from 40",
       .steps = "keep 1, keep 2, keep 3, quarantine RESERVE" },
+    { .name = "a value, of which a copy of the file has a whole one",
+      .hurt = spoil_value_behind_copy,
+      .argument = 11,
+      .found = "unlisted 9, value 2 at 11, eve unreadable",
+      .mended = "unlisted 9, value 2 at 11, eve harmless",
+      .steps = "keep 1, rewrite 2, keep 3, rewrite 9, quarantine 2h" },
+    { .name = "a file of another cask is all that there is",
+      .hurt = keep_only_another,
+      .argument = 2,
+      .found = "missing 1 from 0 4072, foreign 2 from 0 4071, no hint 2h, missing 3 from "
+               "0 170, 3 unnamed",
+      .steps = "quarantine 2",
+      .contents = "" },
 };
 
 const size_t doctor_damage_count = LENGTH_OF(doctor_damages);

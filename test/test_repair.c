@@ -386,11 +386,12 @@ static void a_name_does_not_say_what_a_file_is(void **state)
 
 /* What is done to one file, by its handle. */
 static struct {
-    const char *name;
+    const char *name; /* NULL: the data file that is created */
     bitcask_file file;
     int write_count;
     int sync_count;
-    bool synced; /* and nothing was written after it */
+    bool synced;   /* and nothing was written after it */
+    bool too_soon; /* MANIFEST was replaced when it was not synced */
     struct bitcask_io real;
 } watch;
 
@@ -400,7 +401,11 @@ static enum bitcask_status open_watched(struct bitcask_io *io, bitcask_file dire
 {
     enum bitcask_status status = watch.real.open(io, directory, name, mode, out);
 
-    if (status == BITCASK_OK && strcmp(name, watch.name) == 0)
+    bool watched = watch.name != NULL
+                       ? strcmp(name, watch.name) == 0
+                       : mode == BITCASK_IO_CREATE && strstr(name, ".data") != NULL;
+
+    if (status == BITCASK_OK && watched)
         watch.file = *out;
     else if (status == BITCASK_OK && watch.file == *out)
         watch.file = BITCASK_NO_FILE;
@@ -428,6 +433,14 @@ static enum bitcask_status sync_watched(struct bitcask_io *io, bitcask_file file
     return watch.real.sync(io, file);
 }
 
+static enum bitcask_status rename_watched(struct bitcask_io *io, bitcask_file directory,
+                                          const char *from, const char *to)
+{
+    if (strcmp(to, "MANIFEST") == 0 && watch.write_count > 0 && !watch.synced)
+        watch.too_soon = true;
+    return watch.real.rename(io, directory, from, to);
+}
+
 static void watch_file(struct test_disk *disk, const char *name)
 {
     memset(&watch, 0, sizeof watch);
@@ -437,6 +450,7 @@ static void watch_file(struct test_disk *disk, const char *name)
     disk->io->open = open_watched;
     disk->io->write = write_watched;
     disk->io->sync = sync_watched;
+    disk->io->rename = rename_watched;
 }
 
 static void watch_end(struct test_disk *disk)
@@ -444,6 +458,7 @@ static void watch_end(struct test_disk *disk)
     disk->io->open = watch.real.open;
     disk->io->write = watch.real.write;
     disk->io->sync = watch.real.sync;
+    disk->io->rename = watch.real.rename;
 }
 
 /* The page cache is not believed: a sync may have failed before. */
@@ -467,8 +482,24 @@ static void what_is_not_proven_to_be_synced_is_synced_again(void **state)
         assert_int_equal(watch.write_count > 0, killed);
         assert_int_equal(watch.sync_count > 0, killed);
         assert_int_equal(watch.synced, killed);
+        assert_false(watch.too_soon);
         assert_string_equal(doctor_contents(disk), DOCTOR_CONTENTS);
     }
+}
+
+static void a_new_file_is_synced_before_it_is_listed(void **state)
+{
+    struct test_disk *disk = *state;
+    struct doctor_told told;
+
+    doctor_make(disk);
+    doctor_spoil_value(disk, 1);
+    watch_file(disk, NULL);
+    assert_status(doctor_repair(disk, &told, false), BITCASK_OK);
+    watch_end(disk);
+    assert_true(watch.write_count > 0);
+    assert_true(watch.synced);
+    assert_false(watch.too_soon);
 }
 
 static enum bitcask_status stop_at_finding(const struct bitcask_finding *finding,
@@ -571,6 +602,7 @@ int main(void)
         disk_test(what_is_no_part_of_the_cask_is_left_to_the_next_open),
         disk_test(a_name_does_not_say_what_a_file_is),
         disk_test(what_is_not_proven_to_be_synced_is_synced_again),
+        disk_test(a_new_file_is_synced_before_it_is_listed),
         disk_test(callbacks_can_stop_it_before_data_is_changed),
         disk_test(options_must_make_sense),
     };
