@@ -534,6 +534,26 @@ enum bitcask_status bitcask_fates_read(struct bitcask_fates *fates, struct bitca
     return status == BITCASK_NO_MEMORY ? status : BITCASK_OK;
 }
 
+/*
+ * Another file of this cask under a wrong name: what is in it is not lost, though no open
+ * finds it there.
+ */
+static enum bitcask_status meet_misnamed(struct bitcask_verification *verification,
+                                         const struct bitcask_checked_file *file,
+                                         struct bitcask_fates *fates)
+{
+    const struct bitcask_identity *identity = &file->identity;
+    const struct bitcask_manifest_segment *line =
+        bitcask_manifest_find(&verification->manifest, identity->id);
+    struct bitcask_survey survey = { .salt = identity->salt };
+
+    if (identity->header != BITCASK_OK || line == NULL || line->salt != identity->salt ||
+        bitcask_manifest_is_outside(line->state) || identity->id == file->line.id)
+        return BITCASK_OK;
+    return bitcask_fates_read(fates, verification->io, verification->directory,
+                              file->line.id, file->size, &survey, verification->now_ms);
+}
+
 enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verification,
                                               struct bitcask_fates *fates)
 {
@@ -545,7 +565,9 @@ enum bitcask_status bitcask_verification_meet(struct bitcask_verification *verif
 
         if (file->unsealed && end > file->kept_size)
             end = file->kept_size;
-        if (end > 0 && !file->unlisted)
+        if (end == 0)
+            status = meet_misnamed(verification, file, fates);
+        else if (!file->unlisted)
             status = bitcask_fates_read(fates, verification->io, verification->directory,
                                         file->line.id, end, &file->survey,
                                         verification->now_ms);

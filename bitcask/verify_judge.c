@@ -66,9 +66,13 @@ static enum bitcask_status judge_file(struct bitcask_verification *verification,
                    : BITCASK_OK;
     if (identity->header == BITCASK_OK && !file->unlisted &&
         (identity->id != line->id || identity->salt != line->salt))
-        return add_flaw(file, BITCASK_FINDING_FOREIGN, 0,
-                        line->size > 0 ? line->size : file->size,
-                        "its header is that of another file");
+        return add_flaw(
+            file, BITCASK_FINDING_FOREIGN, 0, line->size > 0 ? line->size : file->size,
+            verification->manifest_status == BITCASK_OK &&
+                    bitcask_manifest_find(&verification->manifest, identity->id) != NULL
+                ? "its header is that of another file, maybe one of this cask: "
+                  "repair finds out"
+                : "its header is that of another file");
     if (identity->header != BITCASK_OK && file->size > 0)
         status =
             add_flaw(file, BITCASK_FINDING_HEADER, 0,

@@ -519,7 +519,7 @@ const struct doctor_damage doctor_damages[] = {
       .hurt = swap_files,
       .found = "missing 1 from 0 4072, foreign 1 from 0 4072, missing 2 from 0 4071, "
                "foreign 2 from 0 4071, ada harmless, bob harmless, cid harmless, one "
-               "lost, two lost, dee lost, filler lost, eve lost",
+               "harmless, two harmless, dee harmless, filler harmless, eve harmless",
       .mended = "missing 1 from 0 4072, foreign 1 from 0 4072, missing 2 from 0 4071, "
                 "foreign 2 from 0 4071",
       .steps = "rewrite 1, rewrite 2, keep 3, quarantine 1h, quarantine 2h" },

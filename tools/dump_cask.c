@@ -296,10 +296,16 @@ static void follow(struct cask_walk *cask)
     struct tool_dump *dump = cask->dump;
 
     while (!tool_dump_is_over(dump)) {
+        int code;
+
         if (cask->walk.file.inspector != NULL)
             cask->code = tool_exit_worse(cask->code, tool_dump_walk_drain(&cask->walk));
         tool_output_flush(&dump->tool->output);
-        if (tool_dump_look(dump) == TOOL_DONE && step(cask))
+        code = tool_dump_look(dump);
+        cask->code = tool_exit_worse(cask->code, code);
+        if (code == TOOL_ERROR) /* the directory is gone, say */
+            break;
+        if (step(cask))
             continue;
         tool_interrupt_wait(TOOL_DUMP_FOLLOW_MS);
     }
