@@ -77,9 +77,8 @@ static void print_text(struct run *run)
 static int tell(struct run *run)
 {
     enum bitcask_status status = run->doctor.status;
-    int code = tool_doctor_tell(
-        &run->doctor, run->doctor.json && !run->doctor.quiet ? summary_of(run) : NULL,
-        "not all has been read");
+    int code = tool_doctor_tell(&run->doctor, run->doctor.json ? summary_of(run) : NULL,
+                                "not all has been read");
 
     if (code != TOOL_DONE)
         return code;

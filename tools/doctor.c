@@ -13,7 +13,8 @@ void tool_doctor_begin(struct tool_doctor *doctor, struct tool *tool,
     *doctor = (struct tool_doctor){ .tool = tool,
                                     .stop = stop,
                                     .quiet = (request->given & TOOL_OPTION_QUIET) != 0,
-                                    .json = (request->given & TOOL_OPTION_JSON) != 0 };
+                                    .json = (request->given & TOOL_OPTION_JSON) != 0 &&
+                                            !(request->given & TOOL_OPTION_QUIET) };
     tool_interrupt_install();
     tool_progress_begin(&doctor->progress, wanted);
     if (tool->log.level != TOOL_LOG_SILENT && tool->log.json)
