@@ -9,26 +9,10 @@ tool=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 # shellcheck source=tool_checks.sh
 . "$(dirname "$0")/tool_checks.sh"
 
-# pairs FIRST LAST ROUND: such keys with values of about 1,000 bytes.
-pairs() {
-    awk -v first="$1" -v last="$2" -v round="$3" 'BEGIN {
-        for (i = first; i <= last; i++)
-            printf "key-%06d\tvalue-%d-%0980d\n", i, round, i
-    }' </dev/null
-}
-
 # One file, half of 6 MB dead.
 make_garbage() {
     fresh
     pairs 1 3000 1 >half && pairs 1 3000 2 >>half && bitcask load --no-merge <half
-}
-
-out_says() {
-    grep -q -e "$1" out || {
-        echo "nothing about '$1' in:"
-        head -n 20 out
-        return 1
-    }
 }
 
 # stat
@@ -138,19 +122,13 @@ hints_are_shown() {
         exits 65 bitcask hint show && err_says 'is damaged' && out_says ' key-000009$'
 }
 
-hint_says_who_has_the_store() {
-    make_hint || return
-    rm -f input && mkfifo input || return
-    "$tool" --dir "$cask" --no-merge shell <input >/dev/null 2>shell-err &
-    pid=$!
-    exec 3>input
-    printf 'set a 1\n' >&3
-    retry bitcask exists a 2>/dev/null
-    result=0
+hint_beside_a_writer() {
     exits 75 bitcask hint rebuild && err_says "$pid" && exits 0 bitcask hint verify &&
-        exits 0 bitcask hint show || result=1
-    exec 3>&-
-    wait "$pid" && [ "$result" -eq 0 ]
+        exits 0 bitcask hint show
+}
+
+hint_says_who_has_the_store() {
+    make_hint && beside_writer hint_beside_a_writer
 }
 
 hint_usage() {
@@ -167,10 +145,6 @@ hint_usage() {
 }
 
 # verify
-
-checksums() {
-    (cd "$cask" && find . -type f -exec cksum {} + | sort)
-}
 
 # Two versions of each of a few keys, some deleted; words that are there once.
 make_history() {
@@ -278,19 +252,13 @@ doctors_want_a_store() {
         err_says 'not for the shell'
 }
 
-repair_says_who_has_the_store() {
-    make_history && damage second-ada || return
-    rm -f input && mkfifo input || return
-    "$tool" --dir "$cask" --no-merge shell <input >/dev/null 2>shell-err &
-    pid=$!
-    exec 3>input
-    printf 'set a 1\n' >&3
-    retry bitcask exists a 2>/dev/null
-    result=0
+repair_beside_a_writer() {
     exits 75 bitcask repair && err_says "$pid" && exits 65 bitcask repair --dry-run &&
-        exits 65 bitcask verify || result=1
-    exec 3>&-
-    wait "$pid" && [ "$result" -eq 0 ]
+        exits 65 bitcask verify
+}
+
+repair_says_who_has_the_store() {
+    make_history && damage second-ada && beside_writer repair_beside_a_writer
 }
 
 check 'stat says that a merge is due, and why' stat_says_that_a_merge_is_due

@@ -14,19 +14,11 @@ merger() {
     timeout 60 "$merge_tool" "$@"
 }
 
-# pairs FIRST LAST: such keys with values of about 1,000 bytes; each time other ones.
+# put FIRST LAST: set them, each time to other values, with no merge at the end.
 round=0
-pairs() {
-    round=$((round + 1))
-    awk -v first="$1" -v last="$2" -v round="$round" 'BEGIN {
-        for (i = first; i <= last; i++)
-            printf "key-%06d\tvalue-%d-%0980d\n", i, round, i
-    }' </dev/null
-}
-
-# put FIRST LAST: set them, with no merge at the end.
 put() {
-    pairs "$1" "$2" >pairs-now
+    round=$((round + 1))
+    pairs "$1" "$2" "$round" >pairs-now
     bitcask load --no-merge <pairs-now
 }
 
@@ -73,10 +65,6 @@ data_size() {
     cat "$cask"/*.data | wc -c
 }
 
-checksums() {
-    (cd "$cask" && find . -type f -exec cksum {} + | sort)
-}
-
 same_pairs() {
     bitcask list >after && cmp before after
 }
@@ -90,14 +78,6 @@ json_is_valid() {
     command -v python3 >/dev/null || return 0
     python3 -c 'import json, sys
 for line in sys.stdin: json.loads(line)' <"$1"
-}
-
-out_says() {
-    grep -q -e "$1" out || {
-        echo "nothing like '$1' in:"
-        cat out
-        return 1
-    }
 }
 
 # The data files have no more than $1 bytes now.
@@ -274,20 +254,14 @@ progress_on_a_terminal() {
 
 # The lock
 
-says_who_has_it() {
-    make_garbage || return
-    rm -f input && mkfifo input || return
-    "$tool" --dir "$cask" --no-merge shell <input >/dev/null 2>shell-err &
-    pid=$!
-    exec 3>input
-    printf 'set a 1\n' >&3
-    retry bitcask exists a 2>/dev/null
-    result=0
+merge_beside_a_writer() {
     exits 75 merger "$cask" && out_is '' && err_says "$pid" &&
         exits 75 bitcask merge --json --all &&
-        exits 0 bitcask merge --dry-run --explain && out_says ' yes  ' || result=1
-    exec 3>&-
-    wait "$pid" && [ "$result" -eq 0 ] && exits 0 merger "$cask"
+        exits 0 bitcask merge --dry-run --explain && out_says ' yes  '
+}
+
+says_who_has_it() {
+    make_garbage && beside_writer merge_beside_a_writer && exits 0 merger "$cask"
 }
 
 readers_go_on() {

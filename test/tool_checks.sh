@@ -39,16 +39,25 @@ out_is() {
     }
 }
 
-err_is_empty() {
-    [ ! -s err ] || {
-        cat err
+# says FILE TEXT: it has a line like that.
+says() {
+    grep -q -e "$2" "$1" || {
+        echo "nothing about '$2' in:"
+        head -n 40 "$1"
         return 1
     }
 }
 
+out_says() {
+    says out "$1"
+}
+
 err_says() {
-    grep -q -e "$1" err || {
-        echo "nothing about '$1' in:"
+    says err "$1"
+}
+
+err_is_empty() {
+    [ ! -s err ] || {
         cat err
         return 1
     }
@@ -93,4 +102,30 @@ damage() {
     file=$(grep -lF "$1" "$cask"/*.data) &&
         offset=$(grep -abobF "$1" "$file" | head -n 1 | cut -d : -f 1) &&
         printf X | dd of="$file" bs=1 seek="$offset" conv=notrunc 2>/dev/null
+}
+
+# pairs FIRST LAST ROUND: such keys with values of about 1,000 bytes.
+pairs() {
+    awk -v first="$1" -v last="$2" -v round="$3" 'BEGIN {
+        for (i = first; i <= last; i++)
+            printf "key-%06d\tvalue-%d-%0980d\n", i, round, i
+    }' </dev/null
+}
+
+# What the files of the store are now.
+checksums() {
+    (cd "$cask" && find . -type f -exec cksum {} + | sort)
+}
+
+# beside_writer COMMAND...: run it while process $pid, a shell, has the store open.
+beside_writer() {
+    rm -f input && mkfifo input || return
+    "$tool" --dir "$cask" --no-merge shell <input >/dev/null 2>shell-err &
+    pid=$!
+    exec 3>input
+    printf 'set a 1\n' >&3
+    result=0
+    retry bitcask exists a 2>/dev/null && "$@" || result=1
+    exec 3>&-
+    wait "$pid" && [ "$result" -eq 0 ]
 }
