@@ -2,36 +2,31 @@
 /*
  * The records of one key that are still on disk, in order.
  *
- * No table of keys is made: every file is gone through once, a sealed one by its hint,
- * and of all other records no more is kept than that their sequence is there.
+ * No table of keys is made: every file is gone through once, by its hint as far as that
+ * goes, and of all other records no more is kept than that their sequence is there.
  *
- * What the next open would cut does not belong to the history. The unsealed files are a
- * chain, in which each record has the sequence behind the one before (see chain.h). So
- * what may have to go is known by its sequence: the first that is missing, or that has a
- * bad value, and that nothing proves to have been synced.
+ * What the next open would cut does not belong to the history. Recovery itself is asked
+ * how much of each unsealed file it would keep (judge.h), and of those no more is looked
+ * at. If it would refuse, all that is whole is shown.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bitcask/buffer.h"
 #include "bitcask/check.h"
 #include "bitcask/identity.h"
-#include "bitcask/inspect.h"
+#include "bitcask/inspect_directory.h"
+#include "bitcask/judge.h"
 #include "bitcask/scan.h"
 #include "bitcask/sequence_set.h"
 #include "bitcask/status.h"
 #include "hint/hint.h"
 
 enum {
-    ATTEMPTS_MAX = 50, /* beside a writer whose merges remove files */
+    ATTEMPTS_MAX = 50, /* beside a writer, which changes what is looked at */
     RETRY_MS = 2
-};
-
-/* A version, and whether it is in a file that was not sealed. */
-struct found {
-    struct bitcask_version version;
-    bool in_chain;
 };
 
 struct search {
@@ -40,24 +35,15 @@ struct search {
     struct bitcask_slice key;
     struct bitcask_inspect_cask cask;
     struct bitcask_buffer window;   /* for hints */
-    struct bitcask_buffer versions; /* struct found */
+    struct bitcask_buffer versions; /* struct bitcask_version */
     struct bitcask_sequence_set sequences;
-    uint64_t newest;    /* the highest sequence of all */
-    uint64_t hidden_id; /* in this segment versions may be hidden; 0: in none */
-
-    /* Of the chain. */
-    uint64_t *sizes;              /* of the files, as cask.segments */
-    uint64_t expected;            /* the sequence of the next record */
-    uint64_t proven;              /* so far everything is known to have been synced */
-    uint64_t certain;             /* so far it must be in what was measured; see below */
-    struct bitcask_buffer doubts; /* sequences of records with a bad value */
-    bool broken;                  /* the record with the sequence expected is missing */
-    uint64_t broken_id;           /* in this segment */
-    size_t broken_size;           /* of versions, before */
+    uint64_t newest;                /* the highest sequence of all */
+    uint64_t hidden_id;             /* a damaged sealed segment that may hide versions */
+    struct bitcask_verdict verdict; /* only if the MANIFEST is intact */
 };
 
-static bool is_chain(const struct search *search,
-                     const struct bitcask_inspect_segment *segment)
+static bool is_unsealed(const struct search *search,
+                        const struct bitcask_inspect_segment *segment)
 {
     return search->cask.manifest_intact && (segment->state == BITCASK_INSPECT_OPEN ||
                                             segment->state == BITCASK_INSPECT_PREPARED);
@@ -68,7 +54,20 @@ static bool is_member(const struct search *search,
                       const struct bitcask_inspect_segment *segment)
 {
     return !search->cask.manifest_intact || segment->state == BITCASK_INSPECT_SEALED ||
-           is_chain(search, segment);
+           is_unsealed(search, segment);
+}
+
+/* How much of @segment, which is a member, can be history. */
+static uint64_t end_of(const struct search *search,
+                       const struct bitcask_inspect_segment *segment)
+{
+    if (!search->cask.manifest_intact)
+        return UINT64_MAX;
+    if (segment->state == BITCASK_INSPECT_SEALED)
+        return segment->size;
+    return search->verdict.status == BITCASK_OK
+               ? bitcask_verdict_kept_size(&search->verdict, segment->id)
+               : UINT64_MAX;
 }
 
 /* Whether the file of @segment must be there. */
@@ -96,87 +95,30 @@ static enum bitcask_status note_version(struct search *search,
                                         const struct bitcask_inspect_segment *segment,
                                         const struct bitcask_scan_item *item)
 {
-    struct found found = { 0 };
+    struct bitcask_version version = { 0 };
 
-    found.in_chain = is_chain(search, segment);
-    found.version.segment_id = segment->id;
-    found.version.offset = item->offset;
-    found.version.sequence = item->header.sequence;
-    found.version.value_size = item->header.value_size;
-    found.version.expiry_ms = item->header.expiry_ms;
-    found.version.deletes = item->kind == BITCASK_INSPECT_TOMBSTONE;
-    found.version.readable = bitcask_scan_item_is_whole(item);
-    return bitcask_buffer_append(&search->versions, &found, sizeof found);
-}
-
-static void raise_proven(struct search *search, uint64_t sequence)
-{
-    if (sequence > search->proven)
-        search->proven = sequence;
-}
-
-/* As a hint does not, which a writer may have written after files were measured. */
-static void raise_certain(struct search *search, uint64_t sequence)
-{
-    raise_proven(search, sequence);
-    if (sequence > search->certain)
-        search->certain = sequence;
-}
-
-static void break_chain(struct search *search, uint64_t id)
-{
-    if (search->broken)
-        return;
-    search->broken = true;
-    search->broken_id = id;
-    search->broken_size = search->versions.size;
-}
-
-/* How @item of segment @id carries the chain on. */
-static enum bitcask_status follow_chain(struct search *search, uint64_t id,
-                                        const struct bitcask_scan_item *item)
-{
-    const struct bitcask_record *header = &item->header;
-
-    if (item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact ||
-        !item->batch_intact ||
-        (item->kind == BITCASK_INSPECT_BATCH && !item->value_intact)) {
-        break_chain(search, id);
-        return BITCASK_OK;
-    }
-    if (item->kind == BITCASK_INSPECT_BATCH)
-        return BITCASK_OK; /* its parts carry it on */
-    if (header->unsynced_count != UINT32_MAX && header->unsynced_count < header->sequence)
-        raise_certain(search, header->sequence - header->unsynced_count - 1);
-    if (search->broken && search->broken_id != id &&
-        header->sequence == search->expected) {
-        /* None is missing: what is at the end of that file was never one. */
-        search->broken = false;
-        search->versions.size = search->broken_size;
-    }
-    if (header->sequence != search->expected)
-        break_chain(search, id);
-    if (search->broken)
-        return BITCASK_OK;
-    search->expected++;
-    return item->value_intact ? BITCASK_OK
-                              : bitcask_buffer_append(&search->doubts, &header->sequence,
-                                                      sizeof header->sequence);
+    version.segment_id = segment->id;
+    version.offset = item->offset;
+    version.sequence = item->header.sequence;
+    version.value_size = item->header.value_size;
+    version.expiry_ms = item->header.expiry_ms;
+    version.deletes = item->kind == BITCASK_INSPECT_TOMBSTONE;
+    version.readable = bitcask_scan_item_is_whole(item);
+    return bitcask_buffer_append(&search->versions, &version, sizeof version);
 }
 
 static enum bitcask_status take_item(struct search *search,
                                      const struct bitcask_inspect_segment *segment,
                                      const struct bitcask_scan_item *item)
 {
-    enum bitcask_status status = BITCASK_OK;
+    enum bitcask_status status;
 
-    if (is_chain(search, segment))
-        status = follow_chain(search, segment->id, item);
-    else if (item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact)
+    if (!is_unsealed(search, segment) &&
+        (item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact))
         search->hidden_id = segment->id;
-    if (status != BITCASK_OK || !item->key_intact ||
+    if (!item->key_intact ||
         (item->kind != BITCASK_INSPECT_PUT && item->kind != BITCASK_INSPECT_TOMBSTONE))
-        return status;
+        return BITCASK_OK;
     status = note_sequence(search, item->header.sequence);
     if (status == BITCASK_OK && is_key(search, item->key))
         status = note_version(search, segment, item);
@@ -272,26 +214,11 @@ static enum bitcask_status take_hint(struct search *search,
     return status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT ? BITCASK_OK : status;
 }
 
-/* A whole hint proves that what it speaks for was synced. */
-static enum bitcask_status take_hint_proof(struct search *search,
-                                           const struct bitcask_inspect_segment *segment)
-{
-    struct bitcask_hint hint = { 0 };
-    enum bitcask_status status =
-        bitcask_hint_open(&hint, search->io, search->directory, segment->id,
-                          segment->salt, &search->window);
-
-    raise_certain(search, segment->last_sequence);
-    if (status == BITCASK_OK)
-        raise_proven(search, hint.trailer.last_sequence);
-    bitcask_hint_close(&hint);
-    return status == BITCASK_OK || bitcask_hint_is_absent(status) ? BITCASK_OK : status;
-}
-
 /* BITCASK_NOT_FOUND: the file is gone. */
-static enum bitcask_status take_segment(struct search *search, size_t index)
+static enum bitcask_status take_segment(struct search *search,
+                                        const struct bitcask_inspect_segment *segment)
 {
-    const struct bitcask_inspect_segment *segment = &search->cask.segments[index];
+    uint64_t end = end_of(search, segment);
     uint64_t offset = BITCASK_FILE_HEADER_SIZE;
     uint64_t salt = segment->salt;
     bitcask_file file;
@@ -301,23 +228,17 @@ static enum bitcask_status take_segment(struct search *search, size_t index)
 
     if (status != BITCASK_OK)
         return status;
+    if (size < segment->size && segment->state == BITCASK_INSPECT_SEALED)
+        search->hidden_id = segment->id;
+    if (size > end)
+        size = end;
     if (segment->state == BITCASK_INSPECT_UNLISTED) {
         struct bitcask_identity identity = { 0 };
 
         status = bitcask_identify(search->io, search->directory, segment->id, file, size,
                                   NULL, &identity);
         salt = identity.salt;
-    } else if (is_chain(search, segment)) {
-        if (size > search->sizes[index])
-            size = search->sizes[index];
-        if (size < segment->size)
-            search->hidden_id = segment->id;
-        status = take_hint_proof(search, segment);
     } else {
-        if (size > segment->size)
-            size = segment->size;
-        else if (size < segment->size)
-            search->hidden_id = segment->id;
         status = take_hint(search, segment, file, size, &offset);
     }
     if (status == BITCASK_OK && offset < size)
@@ -326,66 +247,10 @@ static enum bitcask_status take_segment(struct search *search, size_t index)
     return status;
 }
 
-/*
- * How large the files of the chain are, newest first: beside a writer, what is there when
- * the newest has a record is all of what came before.
- */
-static enum bitcask_status measure_chain(struct search *search)
-{
-    size_t count = search->cask.segment_count;
-    size_t size = (count > 0 ? count : 1) * sizeof *search->sizes;
-
-    search->sizes = calloc(1, size);
-    if (search->sizes == NULL)
-        return bitcask_fail_memory(size);
-    for (size_t i = count; i-- > 0;) {
-        const struct bitcask_inspect_segment *segment = &search->cask.segments[i];
-        bitcask_file file;
-        enum bitcask_status status;
-
-        if (!is_chain(search, segment))
-            continue;
-        status =
-            bitcask_data_file_open_unchecked(search->io, search->directory, segment->id,
-                                             BITCASK_IO_READ, &file, &search->sizes[i]);
-        if (status == BITCASK_OK)
-            search->io->close(search->io, file);
-        else if (status != BITCASK_NOT_FOUND)
-            return status;
-    }
-    return BITCASK_OK;
-}
-
-/* Take back what the next open would cut. */
-static void drop_torn(struct search *search)
-{
-    const uint64_t *doubts = search->doubts.data;
-    struct found *all = search->versions.data;
-    size_t count = search->versions.size / sizeof *all;
-    size_t kept = 0;
-    uint64_t end = search->broken ? search->expected : UINT64_MAX;
-
-    if (search->broken && !bitcask_sequence_set_covers(&search->sequences,
-                                                       search->expected, search->certain))
-        search->hidden_id = search->broken_id;
-    for (size_t i = search->doubts.size / sizeof *doubts; i-- > 0;) {
-        if (doubts[i] > search->proven)
-            end = doubts[i];
-    }
-    if (end <= search->proven || end == UINT64_MAX)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        if (!all[i].in_chain || all[i].version.sequence < end)
-            all[kept++] = all[i];
-    }
-    search->versions.size = kept * sizeof *all;
-    search->newest = end - 1;
-}
-
 static int compare_newest_first(const void *left, const void *right)
 {
-    const struct bitcask_version *a = &((const struct found *)left)->version;
-    const struct bitcask_version *b = &((const struct found *)right)->version;
+    const struct bitcask_version *a = left;
+    const struct bitcask_version *b = right;
 
     if (a->sequence != b->sequence)
         return a->sequence > b->sequence ? -1 : 1;
@@ -395,17 +260,16 @@ static int compare_newest_first(const void *left, const void *right)
 /* Bring the versions in order, and see what is missing between them. */
 static void arrange(struct search *search)
 {
-    struct found *all = search->versions.data;
+    struct bitcask_version *all = search->versions.data;
     size_t count = search->versions.size / sizeof *all;
     uint64_t last = search->newest;
 
     if (count > 1)
         qsort(all, count, sizeof *all, compare_newest_first);
     for (size_t i = 0; i < count; i++) {
-        uint64_t sequence = all[i].version.sequence;
+        uint64_t sequence = all[i].sequence;
 
-        all[i].version.gap =
-            !bitcask_sequence_set_covers(&search->sequences, sequence + 1, last);
+        all[i].gap = !bitcask_sequence_set_covers(&search->sequences, sequence + 1, last);
         last = sequence - 1;
     }
 }
@@ -415,9 +279,8 @@ static void search_release(struct search *search)
     bitcask_inspect_cask_release(&search->cask);
     bitcask_buffer_release(&search->window);
     bitcask_buffer_release(&search->versions);
-    bitcask_buffer_release(&search->doubts);
     bitcask_sequence_set_release(&search->sequences);
-    free(search->sizes);
+    bitcask_verdict_release(&search->verdict);
     if (search->directory != BITCASK_NO_FILE)
         search->io->close(search->io, search->directory);
 }
@@ -425,24 +288,50 @@ static void search_release(struct search *search)
 static enum bitcask_status search_init(struct search *search, const char *directory,
                                        struct bitcask_slice key)
 {
+    struct bitcask_manifest manifest;
     enum bitcask_status status;
 
+    bitcask_manifest_init(&manifest);
     *search = (struct search){ .io = bitcask_io_posix(),
                                .directory = BITCASK_NO_FILE,
                                .key = key };
     status = bitcask_sequence_set_init(&search->sequences);
     if (status == BITCASK_OK)
-        status = bitcask_inspect_directory(directory, &search->cask);
+        status = bitcask_inspect_manifest(directory, &search->cask, &manifest);
     if (status != BITCASK_OK)
-        return status;
+        goto out;
     status = search->io->directory_open(search->io, directory, &search->directory);
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "open the directory %s", directory);
+    if (status != BITCASK_OK) {
+        bitcask_fail_errno(status, "open the directory %s", directory);
+        goto out;
+    }
+    if (search->cask.manifest_intact)
+        status =
+            bitcask_judge(search->io, search->directory, &manifest, &search->verdict);
+    if (status == BITCASK_UNSUPPORTED) { /* what is ours in it is shown */
+        search->verdict.status = BITCASK_CORRUPT;
+        (void)snprintf(search->verdict.detail, sizeof search->verdict.detail, "%s",
+                       bitcask_error_detail());
+        status = BITCASK_OK;
+    }
     search->newest = search->cask.sequence;
-    search->proven = search->cask.sequence;
-    search->certain = search->cask.sequence;
-    search->expected = search->cask.sequence + 1;
-    return measure_chain(search);
+    if (search->verdict.last_sequence > search->newest)
+        search->newest = search->verdict.last_sequence;
+
+out:
+    bitcask_manifest_release(&manifest);
+    return status;
+}
+
+static bool is_taken(const struct search *search,
+                     const struct bitcask_inspect_segment *segment)
+{
+    if (!is_member(search, segment))
+        return false;
+    /* A prepared one may have come since the directory was listed. */
+    if (is_unsealed(search, segment) && search->verdict.status == BITCASK_OK)
+        return end_of(search, segment) > 0;
+    return segment->data_exists;
 }
 
 /* Go through the cask once. *changed: a file has gone meanwhile. */
@@ -452,10 +341,8 @@ static enum bitcask_status run(struct search *search, bool *changed)
         const struct bitcask_inspect_segment *segment = &search->cask.segments[i];
         enum bitcask_status status = BITCASK_OK;
 
-        /* A prepared one may have come since. */
-        if (is_member(search, segment) &&
-            (segment->data_exists || (search->sizes != NULL && search->sizes[i] > 0)))
-            status = take_segment(search, i);
+        if (is_taken(search, segment))
+            status = take_segment(search, segment);
         if (status == BITCASK_NOT_FOUND) {
             *changed = true;
             return BITCASK_OK;
@@ -463,13 +350,45 @@ static enum bitcask_status run(struct search *search, bool *changed)
         if (status != BITCASK_OK)
             return status;
     }
-    drop_torn(search);
     arrange(search);
     return BITCASK_OK;
 }
 
+/*
+ * Beside a writer, what looks like damage is damage if it still does, at the same place,
+ * when looked at afresh. @before is what the last look has said, and is replaced.
+ */
+static bool is_doubtful(const struct search *search, char before[BITCASK_DETAIL_SIZE])
+{
+    if (search->verdict.status != BITCASK_CORRUPT ||
+        strcmp(before, search->verdict.detail) == 0)
+        return false;
+    (void)snprintf(before, BITCASK_DETAIL_SIZE, "%s", search->verdict.detail);
+    return true;
+}
+
+/*
+ * Whether the damage that recovery sees hides records. If the sequences of all are known,
+ * it does not. What a hint proves is not asked for: a writer may have written it since.
+ */
+static bool is_chain_hiding(struct search *search)
+{
+    uint64_t last = search->newest;
+
+    if (search->verdict.status == BITCASK_OK)
+        return false;
+    for (size_t i = 0; i < search->cask.segment_count; i++) {
+        const struct bitcask_inspect_segment *segment = &search->cask.segments[i];
+
+        if (is_unsealed(search, segment) && segment->last_sequence > last)
+            last = segment->last_sequence;
+    }
+    return !bitcask_sequence_set_covers(&search->sequences, search->cask.sequence + 1,
+                                        last);
+}
+
 /* What is wrong with the cask itself, after all that there is has been found. */
-static enum bitcask_status judge(const struct search *search, const char *directory)
+static enum bitcask_status judge(struct search *search, const char *directory)
 {
     bool has_data = false;
 
@@ -493,6 +412,8 @@ static enum bitcask_status judge(const struct search *search, const char *direct
                             ".data is damaged, and what was there may have been versions "
                             "of the key",
                             directory, search->hidden_id);
+    if (is_chain_hiding(search))
+        return bitcask_fail(BITCASK_CORRUPT, "%s: %s", directory, search->verdict.detail);
     if (!search->cask.manifest_exists)
         return bitcask_fail(BITCASK_NOT_FOUND, "%s: there is no cask in the directory",
                             directory);
@@ -504,6 +425,7 @@ static enum bitcask_status judge(const struct search *search, const char *direct
 enum bitcask_status bitcask_history(const char *directory, struct bitcask_slice key,
                                     bitcask_version_visit *visit, void *context)
 {
+    char before[BITCASK_DETAIL_SIZE] = "";
     struct search search;
     enum bitcask_status status = bitcask_check_key(key);
 
@@ -515,7 +437,9 @@ enum bitcask_status bitcask_history(const char *directory, struct bitcask_slice 
         bool changed = false;
 
         status = search_init(&search, directory, key);
-        if (status == BITCASK_OK)
+        if (status == BITCASK_OK && attempt < ATTEMPTS_MAX)
+            changed = is_doubtful(&search, before);
+        if (status == BITCASK_OK && !changed)
             status = run(&search, &changed);
         if (!changed || attempt == ATTEMPTS_MAX)
             break;
@@ -523,11 +447,11 @@ enum bitcask_status bitcask_history(const char *directory, struct bitcask_slice 
         search_release(&search);
     }
     if (status == BITCASK_OK) {
-        const struct found *all = search.versions.data;
+        const struct bitcask_version *all = search.versions.data;
         size_t count = search.versions.size / sizeof *all;
 
         for (size_t i = 0; i < count && status == BITCASK_OK; i++)
-            status = visit(&all[i].version, context);
+            status = visit(&all[i], context);
         if (status == BITCASK_OK)
             status = judge(&search, directory);
     }

@@ -2,14 +2,14 @@
 /*
  * A cask as its directory and its MANIFEST have it, for those who open no cask.
  */
+#include "bitcask/inspect_directory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "bitcask/directory.h"
 #include "bitcask/file_name.h"
-#include "bitcask/inspect.h"
 #include "bitcask/io.h"
-#include "bitcask/manifest.h"
 #include "bitcask/status.h"
 
 enum {
@@ -147,16 +147,15 @@ static enum bitcask_status join(const struct bitcask_manifest *manifest,
 }
 
 static enum bitcask_status inspect(struct bitcask_io *io, bitcask_file directory,
-                                   struct bitcask_inspect_cask *cask)
+                                   struct bitcask_inspect_cask *cask,
+                                   struct bitcask_manifest *manifest)
 {
     struct bitcask_buffer text = { 0 };
     struct bitcask_slice slice;
     struct bitcask_listing names = { 0 };
-    struct bitcask_manifest manifest;
-    enum bitcask_status status;
+    enum bitcask_status status =
+        look(io, directory, &text, &cask->manifest_exists, &names);
 
-    bitcask_manifest_init(&manifest);
-    status = look(io, directory, &text, &cask->manifest_exists, &names);
     if (status != BITCASK_OK)
         goto out;
     if (cask->manifest_exists) {
@@ -165,36 +164,37 @@ static enum bitcask_status inspect(struct bitcask_io *io, bitcask_file directory
         cask->manifest_size = text.size;
         (void)bitcask_manifest_checks(slice, &cask->manifest_check_stored,
                                       &cask->manifest_check_computed);
-        status = bitcask_manifest_parse(&manifest, slice);
+        status = bitcask_manifest_parse(manifest, slice);
         cask->manifest_intact = status == BITCASK_OK;
         if (status == BITCASK_CORRUPT || status == BITCASK_UNSUPPORTED) {
-            bitcask_manifest_release(&manifest);
-            bitcask_manifest_init(&manifest);
+            bitcask_manifest_release(manifest);
+            bitcask_manifest_init(manifest);
             status = BITCASK_OK;
         }
     }
     if (status == BITCASK_OK && cask->manifest_intact) {
-        cask->next_id = manifest.next_id;
-        cask->sequence = manifest.sequence;
-        cask->key_count = manifest.key_count;
+        cask->next_id = manifest->next_id;
+        cask->sequence = manifest->sequence;
+        cask->key_count = manifest->key_count;
     }
     if (status == BITCASK_OK)
-        status = join(&manifest, &names, cask);
+        status = join(manifest, &names, cask);
 
 out:
-    bitcask_manifest_release(&manifest);
     bitcask_listing_release(&names);
     bitcask_buffer_release(&text);
     return status;
 }
 
-enum bitcask_status bitcask_inspect_directory(const char *directory,
-                                              struct bitcask_inspect_cask *cask)
+enum bitcask_status bitcask_inspect_manifest(const char *directory,
+                                             struct bitcask_inspect_cask *cask,
+                                             struct bitcask_manifest *manifest)
 {
     struct bitcask_io *io = bitcask_io_posix();
     bitcask_file file;
     enum bitcask_status status;
 
+    bitcask_manifest_init(manifest);
     if (cask == NULL)
         return bitcask_fail_constant(BITCASK_MISUSE,
                                      "the place for what is seen is NULL");
@@ -206,11 +206,21 @@ enum bitcask_status bitcask_inspect_directory(const char *directory,
         return bitcask_fail(status, "%s: there is no such directory", directory);
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "open the directory %s", directory);
-    status = inspect(io, file, cask);
+    status = inspect(io, file, cask, manifest);
     io->close(io, file);
     if (status != BITCASK_OK)
         return bitcask_fail(status, "%s: %s", directory, bitcask_error_detail());
     return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_inspect_directory(const char *directory,
+                                              struct bitcask_inspect_cask *cask)
+{
+    struct bitcask_manifest manifest;
+    enum bitcask_status status = bitcask_inspect_manifest(directory, cask, &manifest);
+
+    bitcask_manifest_release(&manifest);
+    return status;
 }
 
 void bitcask_inspect_cask_release(struct bitcask_inspect_cask *cask)

@@ -660,7 +660,7 @@ lists_damage() {
     # What is not there may have been of any key.
     golden
     truncate -s 1100 "$cask/0000000002.data"
-    exits 65 bitcask log ada && counts 4 '' && err_says '0000000002.data is damaged' &&
+    exits 65 bitcask log ada && counts 4 '' && err_says '0000000002.data, offset 1100' &&
         exits 65 bitcask get --at 3 ada && out_is 1852 && err_says 'may be missing' &&
         exits 65 bitcask log nobody && out_is ''
 }

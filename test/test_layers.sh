@@ -19,7 +19,6 @@ bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
 bitcask/inspector
-bitcask/history
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment bitcask/hint_compare
@@ -32,7 +31,7 @@ bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoi
 bitcask/merge_step bitcask/merge_turn
 bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
 bitcask/survey bitcask/judge bitcask/finding bitcask/inspect_directory
-bitcask/fate
+bitcask/fate bitcask/history
 bitcask/verify
 bitcask/verify_files bitcask/verify_judge bitcask/repair
 bitcask/repair_plan bitcask/repair_copy bitcask/repair_origin bitcask/repair_moves
