@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +18,9 @@
 enum {
     VALUE_SIZE = 100,
     RECORD_SIZE = BITCASK_RECORD_HEADER_SIZE + 4 + VALUE_SIZE,
-    RECORD_COUNT = 100 /* more than these are above the trigger */
+    RECORD_COUNT = 100, /* more than these are above the trigger */
+    /* Of RECORD_COUNT + 1: half is dead, but not so much that no rate counts. */
+    SLOW_KEYS = 49
 };
 
 static const struct bitcask_merge_options everything = { .choice = BITCASK_MERGE_ALL };
@@ -252,7 +256,7 @@ static struct bitcask *begin_slow_merge(struct test_disk *disk)
 
     options.merge_rate = 1;
     cask = test_cask_open(disk, &options);
-    put_many(cask, RECORD_COUNT + 1, 40);
+    put_many(cask, RECORD_COUNT + 1, SLOW_KEYS);
     for (int i = 0; i < 6000 && count_data_files(disk) == 1; i++)
         sleep_ms(10);
     assert_int_equal(count_data_files(disk), 2); /* the second one is being written */
@@ -268,9 +272,81 @@ static void closing_ends_a_merge_on_its_way(void **state)
     test_cask_close(cask);
     assert_int_equal(count_data_files(disk), 1); /* nothing half done */
     cask = test_cask_open(disk, NULL);
-    expect_keys(cask, 40);
+    expect_keys(cask, SLOW_KEYS);
     assert_int_equal(test_cask_stat(cask).cut_count, 0);
     test_cask_close(cask);
+}
+
+/*
+ * Clocks of which the test decides: no time passes until the cask is being closed, and
+ * then so much for the merge, not for who closes.
+ */
+static struct {
+    pthread_t closer;
+    atomic_bool closing;
+    uint64_t took_ms;
+} clocks;
+
+static uint64_t clock_ms(struct bitcask_io *io)
+{
+    bool later =
+        atomic_load(&clocks.closing) && !pthread_equal(pthread_self(), clocks.closer);
+
+    (void)io;
+    return later ? 1000 + clocks.took_ms : 1000;
+}
+
+/* Without this the pace would be kept in no time. */
+static void sleep_without_a_clock(struct bitcask_io *io, uint32_t ms)
+{
+    (void)io;
+    (void)ms;
+    sleep_ms(1);
+}
+
+/*
+ * Close a cask in which a step of a merge is on its way that would take hours and then
+ * hurries, but has taken @took_ms when it is next looked at. Whether it came to its end.
+ */
+static bool is_merged_by_close(struct test_disk *disk, uint64_t took_ms)
+{
+    const uint64_t before = BITCASK_FILE_HEADER_SIZE + (RECORD_COUNT + 1) * RECORD_SIZE;
+    const uint64_t after = BITCASK_FILE_HEADER_SIZE + SLOW_KEYS * RECORD_SIZE;
+    struct bitcask_options options = automatic();
+    struct bitcask *cask;
+    uint64_t size;
+
+    test_disk_clear(disk);
+    clocks.closer = pthread_self();
+    clocks.took_ms = took_ms;
+    atomic_store(&clocks.closing, false);
+    disk->io->monotonic_ms = clock_ms;
+    disk->io->sleep_ms = sleep_without_a_clock;
+    cask = begin_slow_merge(disk);
+    atomic_store(&clocks.closing, true);
+    test_cask_close(cask);
+
+    options.merge_auto_off = true;
+    cask = test_cask_open(disk, &options);
+    expect_keys(cask, SLOW_KEYS);
+    size = test_cask_stat(cask).data_size;
+    assert_true(size == before || size == after);
+    test_cask_close(cask);
+    return size == after;
+}
+
+/* Else programs that open a cask for a moment only would never get a merge done. */
+static void closing_lets_a_step_end_that_is_quick(void **state)
+{
+    assert_true(is_merged_by_close(*state, 0));
+    assert_true(is_merged_by_close(*state, 100));
+    assert_true(is_merged_by_close(*state, 249));
+}
+
+static void closing_gives_up_a_step_that_takes_longer(void **state)
+{
+    assert_false(is_merged_by_close(*state, 250));
+    assert_false(is_merged_by_close(*state, 10000));
 }
 
 static void it_makes_way_for_one_that_is_called(void **state)
@@ -282,7 +358,7 @@ static void it_makes_way_for_one_that_is_called(void **state)
     assert_int_equal(test_cask_stat(cask).dead_size, 0);
     assert_true(test_cask_stat(cask).merge_count >= 1);
     assert_false(is_due(cask));
-    expect_keys(cask, 40);
+    expect_keys(cask, SLOW_KEYS);
     test_cask_close(cask);
 }
 
@@ -291,7 +367,7 @@ static void reads_and_writes_go_on_meanwhile(void **state)
     struct test_disk *disk = *state;
     struct bitcask *cask = begin_slow_merge(disk);
 
-    expect_keys(cask, 40);
+    expect_keys(cask, SLOW_KEYS);
     put_many(cask, 400, 80);
     expect_keys(cask, 80);
     test_cask_delete(cask, "k079");
@@ -417,6 +493,8 @@ int main(void)
         disk_test(it_can_be_switched_off),
         disk_test(a_pause_keeps_it_from_beginning),
         disk_test(closing_ends_a_merge_on_its_way),
+        disk_test(closing_lets_a_step_end_that_is_quick),
+        disk_test(closing_gives_up_a_step_that_takes_longer),
         disk_test(it_makes_way_for_one_that_is_called),
         disk_test(reads_and_writes_go_on_meanwhile),
         disk_test(a_failure_is_shown_and_it_is_tried_again),
