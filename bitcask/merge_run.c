@@ -95,8 +95,9 @@ static bool is_behind(struct bitcask *cask)
     uint64_t percent = (100 + cask->options.merge_dead_percent) / 2;
     struct bitcask_stat stat;
 
+    /* (No disk is so large that this overflows.) */
     return bitcask_stat(cask, &stat) == BITCASK_OK &&
-           stat.dead_size / 100 > (stat.live_size + stat.dead_size) / 10000 * percent;
+           stat.dead_size * 100 > (stat.live_size + stat.dead_size) * percent;
 }
 
 /* Sleep until the pace allows more. False: end here. */
