@@ -277,6 +277,16 @@ static enum bitcask_status note_cut(struct bitcask_repair_file *file)
     return bitcask_survey_add_flaw(&file->survey, &flaw);
 }
 
+/* How many records that are lost, and have a name, have a sequence from @first on. */
+static uint64_t count_named(const struct bitcask_survey *survey, uint64_t first)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < survey->casualty_count; i++)
+        count += survey->casualties[i].sequence >= first;
+    return count;
+}
+
 /*
  * The records of files that are not sealed go on by one, so that it is known how many are
  * missing there without a name. Without a MANIFEST all files count as such.
@@ -301,10 +311,10 @@ static void count_gap(struct bitcask_repair_plan *plan)
             continue;
         if (file->survey.last_sequence > last)
             last = file->survey.last_sequence;
-        known += file->survey.casualty_count;
+        known += count_named(&file->survey, first);
     }
     for (size_t i = 0; i < plan->missing_count; i++)
-        known += plan->missing[i].casualty_count;
+        known += count_named(&plan->missing[i], first);
     if (last < first)
         return;
     known += bitcask_sequence_set_count(&plan->kept, first, last);
