@@ -15,6 +15,7 @@
  *     BITCASK_READ_ONLY   the file system is read-only
  *     BITCASK_NO_MEMORY   the system is out of memory
  *     BITCASK_LOCKED      lock: somebody else holds it
+ *     BITCASK_UNSUPPORTED allocate: not on this file system
  *     BITCASK_IO          anything else
  *
  * but leaves no words for bitcask_error_detail(): the caller knows the file's name.
@@ -90,12 +91,21 @@ struct bitcask_io {
     enum bitcask_status (*truncate)(struct bitcask_io *io, bitcask_file file,
                                     uint64_t size);
     /*
-     * Makes @size bytes of the file readable at *out, also those that writes add
-     * later; bytes behind the end of the file must not be touched. With @writable,
-     * store() may change those before it.
+     * Gives the file space, and at least the size, for the @size bytes from @offset on,
+     * which are zeros where nothing was written: no later write or store() to them is
+     * refused for want of space. BITCASK_UNSUPPORTED: this file system cannot promise
+     * that.
      */
-    enum bitcask_status (*map)(struct bitcask_io *io, bitcask_file file, size_t size,
-                               bool writable, const uint8_t **out);
+    enum bitcask_status (*allocate)(struct bitcask_io *io, bitcask_file file,
+                                    uint64_t offset, uint64_t size);
+    /*
+     * Makes the @size bytes of the file from @offset on readable at *out, also those that
+     * writes add later; bytes behind the end of the file must not be touched. With
+     * @writable, which is for what was allocated, store() may change them, and the first
+     * to do so need not wait until they are brought in.
+     */
+    enum bitcask_status (*map)(struct bitcask_io *io, bitcask_file file, uint64_t offset,
+                               size_t size, bool writable, const uint8_t **out);
     void (*unmap)(struct bitcask_io *io, const uint8_t *address, size_t size);
     /*
      * Copies @data to @address in a writable mapping: a write without a system call,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* sync_file_range */
+#define _GNU_SOURCE /* sync_file_range, fallocate */
 #include "bitcask/io.h"
 
 #include <dirent.h>
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -317,25 +318,102 @@ static enum bitcask_status truncate_file(struct bitcask_io *io, bitcask_file fil
     return result == 0 ? BITCASK_OK : status_of_errno();
 }
 
-static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file, size_t size,
-                                    bool writable, const uint8_t **out)
+/*
+ * Where space that fallocate() has given is really there for later stores. Others may
+ * have to write somewhere else each time (btrfs), or promise what they cannot know (a
+ * network file system).
+ */
+static bool keeps_its_word(bitcask_file file)
+{
+    enum {
+        EXT4 = 0xef53, /* and ext3 and ext2, which have no fallocate() */
+        XFS = 0x58465342,
+        TMPFS = 0x01021994
+    };
+    struct statfs about;
+
+    return fstatfs(file, &about) == 0 &&
+           (about.f_type == EXT4 || about.f_type == XFS || about.f_type == TMPFS);
+}
+
+static enum bitcask_status allocate_space(struct bitcask_io *io, bitcask_file file,
+                                          uint64_t offset, uint64_t size)
+{
+    int result;
+
+    (void)io;
+    if (!keeps_its_word(file)) {
+        errno = EOPNOTSUPP;
+        return BITCASK_UNSUPPORTED;
+    }
+    /* Not posix_fallocate(), which where there is no such call writes zeros. */
+    do
+        result = fallocate(file, 0, (off_t)offset, (off_t)size);
+    while (result != 0 && errno == EINTR);
+    if (result == 0)
+        return BITCASK_OK;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? BITCASK_UNSUPPORTED
+                                                  : status_of_errno();
+}
+
+/*
+ * Bring writable pages in now, and learn as an error what would be a signal later. Linux
+ * before 5.14 cannot: there each page is brought in by the first store to it.
+ */
+static bool populate(void *address, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+    int result;
+
+    do
+        result = madvise(address, size, MADV_POPULATE_WRITE);
+    while (result != 0 && errno == EINTR);
+    return result == 0 || errno == EINVAL;
+#else
+    (void)address;
+    (void)size;
+    return true;
+#endif
+}
+
+/* How far an offset or address is from the beginning of its page. */
+static size_t in_page(uint64_t position)
+{
+    return (size_t)(position % (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
+                                    uint64_t offset, size_t size, bool writable,
+                                    const uint8_t **out)
 {
     int rights = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *address = mmap(NULL, size, rights, MAP_SHARED, file, 0);
+    size_t before = in_page(offset);
+    char *address =
+        mmap(NULL, before + size, rights, MAP_SHARED, file, (off_t)(offset - before));
 
     (void)io;
     if (address == MAP_FAILED)
         return status_of_errno();
+    if (writable && !populate(address, before + size)) {
+        int error = errno;
+
+        (void)munmap(address, before + size);
+        errno = error;
+        return status_of_errno();
+    }
     /* Gets are spread over the file: reading ahead of each would be wasted. */
-    (void)madvise(address, size, MADV_RANDOM);
-    *out = address;
+    if (!writable)
+        (void)madvise(address, before + size, MADV_RANDOM);
+    *out = (const uint8_t *)address + before;
     return BITCASK_OK;
 }
 
 static void unmap_file(struct bitcask_io *io, const uint8_t *address, size_t size)
 {
+    size_t before = in_page((uintptr_t)address);
+
     (void)io;
-    (void)munmap((void *)(uintptr_t)address, size);
+    (void)munmap((void *)(uintptr_t)(address - before), before + size);
 }
 
 static void store_bytes(struct bitcask_io *io, const uint8_t *address, const void *data,
@@ -460,6 +538,7 @@ struct bitcask_io *bitcask_io_posix(void)
         .sync = sync_file,
         .size = size_of_file,
         .truncate = truncate_file,
+        .allocate = allocate_space,
         .map = map_file,
         .unmap = unmap_file,
         .store = store_bytes,

@@ -184,7 +184,7 @@ void bitcask_segment_map(struct bitcask_segments *segments,
 
     if (!segments->use_mapping || size == 0 || size > SIZE_MAX / 2)
         return;
-    if (io->map(io, atomic_load(&segment->file), (size_t)size, false, &segment->map) ==
+    if (io->map(io, atomic_load(&segment->file), 0, (size_t)size, false, &segment->map) ==
         BITCASK_OK)
         segment->map_size = (size_t)size;
     else

@@ -214,13 +214,22 @@ static enum bitcask_status truncate_file(struct bitcask_io *io, bitcask_file fil
     return status == BITCASK_OK ? real()->truncate(real(), file, size) : status;
 }
 
-static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file, size_t size,
-                                    bool writable, const uint8_t **out)
+static enum bitcask_status allocate_space(struct bitcask_io *io, bitcask_file file,
+                                          uint64_t offset, uint64_t size)
+{
+    enum bitcask_status status = admit(io, FAULT_ALLOCATE);
+
+    return status == BITCASK_OK ? real()->allocate(real(), file, offset, size) : status;
+}
+
+static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
+                                    uint64_t offset, size_t size, bool writable,
+                                    const uint8_t **out)
 {
     enum bitcask_status status = admit(io, FAULT_MAP);
 
     if (status == BITCASK_OK)
-        status = real()->map(real(), file, size, writable, out);
+        status = real()->map(real(), file, offset, size, writable, out);
     if (status == BITCASK_OK)
         count_map(io, 1);
     return status;
@@ -359,6 +368,7 @@ void fault_io_init(struct fault_io *fault)
         .sync = sync_file,
         .size = size_of_file,
         .truncate = truncate_file,
+        .allocate = allocate_space,
         .map = map_file,
         .unmap = unmap_file,
         .store = store_bytes,

@@ -43,6 +43,7 @@ enum fault_call {
     FAULT_SYNC,
     FAULT_SIZE,
     FAULT_TRUNCATE,
+    FAULT_ALLOCATE,
     FAULT_MAP,
     FAULT_LOCK,
     FAULT_RENAME,

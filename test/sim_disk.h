@@ -23,7 +23,8 @@
  *                  The size of a file is any that it had since its last sync, or one
  *                  between those. Where it grew over sectors that did not reach the
  *                  disk there are zeros, noise, or old sectors of what is
- *                  gone: files, and what was cut off others.
+ *                  gone: files, and what was cut off others. Where the space had been
+ *                  allocated there are zeros.
  *                  Of the names created, renamed and removed since the directory's last
  *                  sync, any combination has happened; a rename as a whole or not at
  *                  all. Syncing a file does not make its name durable. The cask's own

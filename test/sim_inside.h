@@ -36,6 +36,7 @@ struct sim_inode {
     uint64_t capacity; /* of both; what is behind the size is zero in now */
     uint64_t now_size;
     uint64_t kept_size;
+    uint64_t allocated_size; /* before it, what was never written is zero */
     struct sim_change *changes;
     size_t change_count;
     size_t change_capacity;
@@ -86,6 +87,7 @@ struct sim_handle {
 
 struct sim_mapping {
     uint8_t *address;
+    uint64_t offset; /* of its first byte in the file */
     size_t size;
     int inode;
     bool writable;
@@ -121,6 +123,10 @@ struct sim_disk {
 
 /* The door. */
 extern const struct bitcask_io sim_io;
+uint64_t sim_monotonic_ms(struct bitcask_io *io);
+uint64_t sim_wall_ms(struct bitcask_io *io);
+void sim_sleep_ms(struct bitcask_io *io, uint32_t ms);
+uint64_t sim_process_id(struct bitcask_io *io);
 
 /* Memory or the end of the program; realloc() of NULL is malloc(). */
 void *sim_memory(void *old, size_t size);
@@ -153,6 +159,8 @@ void sim_change_move(struct sim_disk *disk, int from_directory, const char *from
 void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
                       const uint8_t *bytes, uint64_t size);
 void sim_change_size(struct sim_disk *disk, int index, uint64_t size);
+/* Let it grow to @size, with zeros for certain. */
+void sim_change_allocate(struct sim_disk *disk, int index, uint64_t size);
 
 /* Whether the directory @below is in the directory @above, not deeper. */
 bool sim_is_in(const struct sim_directory *below, const struct sim_directory *above);

@@ -9,6 +9,10 @@
 
 #include "test/test_alloc.h"
 
+enum {
+    PAGE_SIZE = 4096
+};
+
 static struct sim_disk *disk_of(struct bitcask_io *io)
 {
     return (struct sim_disk *)io;
@@ -421,7 +425,7 @@ static void store_bytes(struct bitcask_io *io, const uint8_t *address, const voi
              (uintptr_t)address + size <= (uintptr_t)mapping->address + mapping->size))
         mapping = mapping->next;
     assert(mapping != NULL && mapping->writable);
-    moment.offset = (uint64_t)(address - mapping->address);
+    moment.offset = mapping->offset + (uint64_t)(address - mapping->address);
     moment.name = mapping->name;
     assert(moment.offset + size <= disk->inodes[mapping->inode].now_size);
     tell(disk, &moment);
@@ -543,22 +547,42 @@ static enum bitcask_status truncate_file(struct bitcask_io *io, bitcask_file fil
     return end(disk, FAULT_TRUNCATE, name, status);
 }
 
-static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file, size_t size,
-                                    bool writable, const uint8_t **out)
+static enum bitcask_status allocate_space(struct bitcask_io *io, bitcask_file file,
+                                          uint64_t offset, uint64_t size)
+{
+    struct sim_disk *disk = disk_of(io);
+    const struct sim_handle *handle = handle_of(disk, file);
+    enum bitcask_status status = begin(disk, FAULT_ALLOCATE, handle->name);
+
+    if (status == BITCASK_OK &&
+        sim_fitting(disk, inode_of(disk, file), offset, size) < size)
+        status = refuse(ENOSPC, BITCASK_NO_SPACE);
+    if (status == BITCASK_OK && offset + size > inode_of(disk, file)->now_size)
+        sim_change_allocate(disk, handle->inode, offset + size);
+    return end(disk, FAULT_ALLOCATE, handle->name, status);
+}
+
+static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
+                                    uint64_t offset, size_t size, bool writable,
+                                    const uint8_t **out)
 {
     struct sim_disk *disk = disk_of(io);
     const struct sim_handle *handle = handle_of(disk, file);
     enum bitcask_status status = begin(disk, FAULT_MAP, handle->name);
 
+    /* Whole pages without a byte of the file cannot be brought in. */
+    if (status == BITCASK_OK && writable &&
+        offset + size >= inode_of(disk, file)->now_size + PAGE_SIZE)
+        status = refuse(EFAULT, BITCASK_IO);
     if (status == BITCASK_OK) {
         struct sim_mapping *mapping = sim_memory(NULL, sizeof *mapping);
 
-        *mapping = (struct sim_mapping){
-            sim_memory(NULL, size), size, handle->inode, writable, "", disk->mappings
-        };
+        *mapping = (struct sim_mapping){ sim_memory(NULL, size), offset,   size,
+                                         handle->inode,          writable, "",
+                                         disk->mappings };
         strcpy(mapping->name, handle->name);
         disk->mappings = mapping;
-        sim_refresh_mappings(disk, handle->inode, 0, size);
+        sim_refresh_mappings(disk, handle->inode, offset, offset + size);
         disk->open_count++;
         *out = mapping->address;
     }
@@ -612,34 +636,7 @@ static void unlock_file(struct bitcask_io *io, bitcask_file file)
     leave(disk);
 }
 
-/* CLOCKS AND CHANCE */
-
-static uint64_t monotonic_ms(struct bitcask_io *io)
-{
-    struct sim_disk *disk = disk_of(io);
-    uint64_t ms;
-
-    enter(disk);
-    ms = disk->monotonic_ms;
-    leave(disk);
-    return ms;
-}
-
-static uint64_t wall_ms(struct bitcask_io *io)
-{
-    struct sim_disk *disk = disk_of(io);
-    uint64_t ms;
-
-    enter(disk);
-    ms = disk->wall_ms;
-    leave(disk);
-    return ms;
-}
-
-static void sleep_ms(struct bitcask_io *io, uint32_t ms)
-{
-    sim_disk_pass_ms(disk_of(io), ms);
-}
+/* CHANCE */
 
 static enum bitcask_status random_bytes(struct bitcask_io *io, void *data, size_t size)
 {
@@ -650,12 +647,6 @@ static enum bitcask_status random_bytes(struct bitcask_io *io, void *data, size_
     for (size_t i = 0; status == BITCASK_OK && i < size; i++)
         bytes[i] = (uint8_t)sim_chance(&disk->salt_chance);
     return end(disk, FAULT_RANDOM, "", status);
-}
-
-static uint64_t process_id(struct bitcask_io *io)
-{
-    (void)io;
-    return 4711;
 }
 
 const struct bitcask_io sim_io = {
@@ -674,6 +665,7 @@ const struct bitcask_io sim_io = {
     .sync = sync_file,
     .size = size_of_file,
     .truncate = truncate_file,
+    .allocate = allocate_space,
     .map = map_file,
     .unmap = unmap_file,
     .store = store_bytes,
@@ -682,9 +674,9 @@ const struct bitcask_io sim_io = {
     .rename = rename_file,
     .move = move_file,
     .remove = remove_file,
-    .monotonic_ms = monotonic_ms,
-    .wall_ms = wall_ms,
-    .sleep_ms = sleep_ms,
+    .monotonic_ms = sim_monotonic_ms,
+    .wall_ms = sim_wall_ms,
+    .sleep_ms = sim_sleep_ms,
     .random = random_bytes,
-    .process_id = process_id,
+    .process_id = sim_process_id,
 };

@@ -100,8 +100,12 @@ static void lose_sector(const struct sim_inode *inode, uint64_t index, struct lo
     if (count == 0)
         return;
     kept = changes_kept(loss, numbers, count);
-    if (kept == 0 && index * SIM_SECTOR_SIZE >= inode->kept_size)
-        fill_sector(loss, index, bytes);
+    if (kept == 0 && index * SIM_SECTOR_SIZE >= inode->kept_size) {
+        if (index * SIM_SECTOR_SIZE < inode->allocated_size)
+            memset(bytes, 0, SIM_SECTOR_SIZE);
+        else
+            fill_sector(loss, index, bytes);
+    }
     for (size_t i = 0; kept > 0; i++) {
         if (!sim_change_touches(&inode->changes[i], index))
             continue;
@@ -294,6 +298,7 @@ static void copy_file(const struct sim_inode *inode, struct sim_inode *left)
     }
     left->now_size = inode->now_size;
     left->kept_size = inode->kept_size;
+    left->allocated_size = inode->allocated_size;
     copy_changes(left, inode);
 }
 

@@ -164,16 +164,20 @@ void sim_refresh_mappings(struct sim_disk *disk, int index, uint64_t offset, uin
     const struct sim_inode *inode = &disk->inodes[index];
 
     for (struct sim_mapping *mapping = disk->mappings; mapping; mapping = mapping->next) {
-        uint64_t to = end < mapping->size ? end : mapping->size;
+        uint64_t from = offset > mapping->offset ? offset : mapping->offset;
+        uint64_t to =
+            end < mapping->offset + mapping->size ? end : mapping->offset + mapping->size;
         uint64_t filled = to < inode->now_size ? to : inode->now_size;
+        uint8_t *address;
 
-        if (mapping->inode != index || offset >= to)
+        if (mapping->inode != index || from >= to)
             continue;
-        if (offset < filled)
-            memcpy(mapping->address + offset, inode->now + offset, filled - offset);
-        if (filled < offset)
-            filled = offset;
-        memset(mapping->address + filled, UNTOUCHABLE, to - filled);
+        address = mapping->address + (from - mapping->offset);
+        if (filled < from)
+            filled = from;
+        if (from < filled)
+            memcpy(address, inode->now + from, filled - from);
+        memset(address + (filled - from), UNTOUCHABLE, to - filled);
     }
 }
 
@@ -247,8 +251,16 @@ void sim_change_size(struct sim_disk *disk, int index, uint64_t size)
     if (size < size_before)
         memset(inode->now + size, 0, size_before - size);
     inode->now_size = size;
+    if (inode->allocated_size > size)
+        inode->allocated_size = size;
     sim_refresh_mappings(disk, index, size < size_before ? size : size_before,
                          size < size_before ? size_before : size);
+}
+
+void sim_change_allocate(struct sim_disk *disk, int index, uint64_t size)
+{
+    sim_change_size(disk, index, size);
+    disk->inodes[index].allocated_size = size;
 }
 
 /* A file takes room as long as it has a name. */

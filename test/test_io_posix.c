@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -203,7 +204,7 @@ static void a_mapping_shows_what_is_written_later(void **state)
     bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
     const uint8_t *map = NULL;
 
-    assert_status(disk->io->map(disk->io, file, 1 << 20, false, &map), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, false, &map), BITCASK_OK);
     assert_status(disk->io->write(disk->io, file, 5000, &part, 1), BITCASK_OK);
     assert_memory_equal(map + 5000, "hello", 5);
     disk->io->close(disk->io, file);
@@ -221,12 +222,64 @@ static void what_is_stored_in_a_mapping_is_in_the_file(void **state)
     size_t got = 0;
 
     assert_status(disk->io->write(disk->io, file, 0, &part, 1), BITCASK_OK);
-    assert_status(disk->io->map(disk->io, file, 4096, true, &map), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 0, 4096, true, &map), BITCASK_OK);
     disk->io->store(disk->io, map + 1, "ipp", 3);
     assert_status(disk->io->read(disk->io, file, 0, bytes, 5, &got), BITCASK_OK);
     assert_int_equal(got, 5);
     assert_memory_equal(bytes, "hippo", 5);
     disk->io->unmap(disk->io, map, 4096);
+    disk->io->close(disk->io, file);
+}
+
+static void what_is_allocated_is_zero_and_can_be_stored_to(void **state)
+{
+    const struct bitcask_slice part = { "hello", 5 };
+    struct test_disk *disk = *state;
+    bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
+    const uint8_t *map = NULL;
+    uint8_t bytes[16];
+    uint64_t size = 0;
+    size_t got = 0;
+    enum bitcask_status status;
+
+    assert_status(disk->io->write(disk->io, file, 0, &part, 1), BITCASK_OK);
+    status = disk->io->allocate(disk->io, file, 4, 100000);
+    if (status == BITCASK_UNSUPPORTED) { /* this file system has none */
+        disk->io->close(disk->io, file);
+        skip();
+    }
+    assert_status(status, BITCASK_OK);
+    assert_status(disk->io->size(disk->io, file, &size), BITCASK_OK);
+    assert_int_equal(size, 100004);
+    assert_status(disk->io->read(disk->io, file, 0, bytes, 16, &got), BITCASK_OK);
+    assert_memory_equal(bytes, "hello\0\0\0\0\0\0\0\0\0\0\0", 16);
+
+    /* From any offset, page or not. */
+    assert_status(disk->io->map(disk->io, file, 50001, 50003, true, &map), BITCASK_OK);
+    disk->io->store(disk->io, map + 50000, "end", 3);
+    disk->io->unmap(disk->io, map, 50003);
+    assert_status(disk->io->read(disk->io, file, 100000, bytes, 16, &got), BITCASK_OK);
+    assert_int_equal(got, 4);
+    assert_memory_equal(bytes, "\0end", 4);
+
+    /* Allocating what is there changes nothing. */
+    assert_status(disk->io->allocate(disk->io, file, 0, 4096), BITCASK_OK);
+    assert_status(disk->io->size(disk->io, file, &size), BITCASK_OK);
+    assert_int_equal(size, 100004);
+    disk->io->close(disk->io, file);
+}
+
+static void pages_behind_the_end_are_an_error_and_no_signal(void **state)
+{
+    struct test_disk *disk = *state;
+    bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
+    const uint8_t *map = NULL;
+
+#ifdef MADV_POPULATE_WRITE
+    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, true, &map), BITCASK_IO);
+#else
+    (void)map;
+#endif
     disk->io->close(disk->io, file);
 }
 
@@ -466,6 +519,8 @@ int main(void)
         disk_test(sizes_and_truncation_agree),
         disk_test(a_mapping_shows_what_is_written_later),
         disk_test(what_is_stored_in_a_mapping_is_in_the_file),
+        disk_test(what_is_allocated_is_zero_and_can_be_stored_to),
+        disk_test(pages_behind_the_end_are_an_error_and_no_signal),
         disk_test(a_lock_keeps_others_out_until_it_is_closed),
         disk_test(names_are_renamed_and_removed),
         disk_test(a_listing_has_every_name_each_time),

@@ -53,6 +53,7 @@ sys/random.h bitcask/io_posix.c
 sys/stat.h bitcask/io_posix.c
 sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
+sys/vfs.h bitcask/io_posix.c
 pthread.h bitcask/sequence_set.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
 pthread.h bitcask/commit.h bitcask/commit.c bitcask/verify.h
 pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h

@@ -519,7 +519,7 @@ static void writes_and_stores_have_three_moments(void **state)
 
     sim_disk_set_hook(fixture->disk, NULL, NULL);
     write_all(fixture, file, 0, 'a', 1100);
-    assert_status(fixture->io->map(fixture->io, file, 4096, true, &map), BITCASK_OK);
+    assert_status(fixture->io->map(fixture->io, file, 0, 4096, true, &map), BITCASK_OK);
     sim_disk_set_hook(fixture->disk, see, &witness);
     fixture->io->store(fixture->io, map + 100, bytes, sizeof bytes);
     for (int i = 0; i < 3; i++)
@@ -538,7 +538,7 @@ static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
     uint8_t byte = 0;
     size_t got;
 
-    assert_status(fixture->io->map(fixture->io, file, 4096, true, &map), BITCASK_OK);
+    assert_status(fixture->io->map(fixture->io, file, 0, 4096, true, &map), BITCASK_OK);
     assert_int_equal(map[511], 'a');
     write_all(fixture, file, 512, 'b', 10);
     assert_int_equal(map[521], 'b');
@@ -556,6 +556,35 @@ static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
     }
     assert_true(kept > 0 && kept < SEEDS);
     fixture->io->unmap(fixture->io, map, 4096);
+    fixture->io->close(fixture->io, file);
+}
+
+static void what_was_allocated_is_never_noise(void **state)
+{
+    struct fixture *fixture = *state;
+    bitcask_file file = create_synced(fixture, "file", 'a', 100);
+    const uint8_t *map = NULL;
+    unsigned long_count = 0;
+
+    assert_status(fixture->io->allocate(fixture->io, file, 50, 4046), BITCASK_OK);
+    assert_status(fixture->io->map(fixture->io, file, 512, 3584, true, &map), BITCASK_OK);
+    assert_int_equal(map[0], 0);
+    fixture->io->store(fixture->io, map + 1024, "s", 1);
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
+        size_t size;
+        const uint8_t *bytes = sim_disk_file(left, "/d", "file", &size);
+
+        for (size_t i = 100; i < size; i++)
+            assert_true(bytes[i] == 0 || (i == 1536 && bytes[i] == 's'));
+        long_count += size == 4096;
+        sim_disk_free(left);
+    }
+    assert_true(long_count > 0 && long_count < SEEDS);
+
+    sim_disk_set_capacity(fixture->disk, 8000);
+    assert_status(fixture->io->allocate(fixture->io, file, 4096, 4096), BITCASK_NO_SPACE);
+    fixture->io->unmap(fixture->io, map, 3584);
     fixture->io->close(fixture->io, file);
 }
 
@@ -645,6 +674,7 @@ int main(void)
         sim_test(what_a_failed_sync_lost_only_writing_brings_back),
         sim_test(writes_and_stores_have_three_moments),
         sim_test(mappings_see_writes_and_stores_are_lost_like_writes),
+        sim_test(what_was_allocated_is_never_noise),
         sim_test(a_lock_ends_with_its_holder),
         sim_test(calls_fail_by_plan_and_disks_are_full),
         sim_test(the_same_seed_leaves_the_same_disk),

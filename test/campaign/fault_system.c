@@ -13,10 +13,10 @@
 #include <sys/uio.h>
 
 const char *const system_call_names[SYSTEM_CALL_COUNT] = {
-    "openat",    "mkdir",   "rmdir",     "unlinkat",  "renameat",
-    "pread",     "pwritev", "fdatasync", "fsync",     "ftruncate",
-    "fstat",     "mmap",    "munmap",    "madvise",   "flock",
-    "fdopendir", "readdir", "close",     "getrandom", "pthread_create",
+    "openat",  "mkdir",     "rmdir",          "unlinkat",  "renameat",  "pread",
+    "pwritev", "fdatasync", "fsync",          "ftruncate", "fallocate", "fstat",
+    "mmap",    "munmap",    "madvise",        "flock",     "fdopendir", "readdir",
+    "close",   "getrandom", "pthread_create",
 };
 
 enum {
@@ -136,6 +136,7 @@ int __real_renameat(int from_directory, const char *from, int to_directory,
 ssize_t __real_pread64(int fd, void *data, size_t size, off_t offset);
 ssize_t __real_pwritev64(int fd, const struct iovec *parts, int count, off_t offset);
 int __real_ftruncate64(int fd, off_t size);
+int __real_fallocate64(int fd, int mode, off_t offset, off_t size);
 int __real_fstat64(int fd, struct stat *about);
 void *__real_mmap64(void *address, size_t size, int rights, int flags, int fd,
                     off_t offset);
@@ -160,6 +161,12 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int count, off_t off
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_ftruncate64(int fd, off_t size);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t size);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t size)
+{
+    return fails(SYSTEM_FALLOCATE) ? -1 : __real_fallocate64(fd, mode, offset, size);
+}
+
 int __wrap_fstat64(int fd, struct stat *about);
 void *__wrap_mmap64(void *address, size_t size, int rights, int flags, int fd,
                     off_t offset);
