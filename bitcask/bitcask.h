@@ -249,7 +249,7 @@ struct bitcask_stat {
     uint64_t synced_sequence; /* all records up to this one are known to be synced */
 
     /* Made, or in a read-only cask met, when this handle was opened. */
-    uint64_t cut_count;      /* torn tails cut off, one per data file */
+    uint64_t cut_count;      /* torn tails cut off, one per data file; not unused space */
     uint64_t cut_size;       /* bytes in them */
     uint64_t damage_count;   /* damaged regions stepped over; only with salvage */
     uint64_t recovered_size; /* bytes written again, of files not proven whole */

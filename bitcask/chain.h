@@ -15,6 +15,9 @@
  * how many before it were not known to be synced when it was written.
  *
  * Damage is reported. A torn tail is cut, with everything behind it in later files.
+ * Zeros that reach to the end of a file are neither, but space that was set aside for
+ * records that never came: they are cut off too, and nobody is told. (They are damage
+ * where something proves that there had been a record.)
  * What is kept but not proven may exist in the page cache alone, after a sync that
  * failed: it is written again, the same bytes, and synced, before anything is built
  * upon it.
@@ -32,6 +35,7 @@ struct bitcask_link {
     bool exists;
     bool torn_header;     /* the file has no header to go by */
     bool other_header;    /* or that of another one, for as long as that is judged */
+    bool unused;          /* nothing but zeros is behind what is accepted */
     uint64_t file_size;   /* when it was looked at */
     uint64_t kept_size;   /* what of it is accepted */
     uint64_t proven_size; /* what is known to be synced, from MANIFEST or hint */

@@ -9,6 +9,7 @@
 #include "bitcask/bytes.h"
 #include "bitcask/file_name.h"
 #include "bitcask/status.h"
+#include "bitcask/zeros.h"
 
 /* Large enough that reading costs little, and more than the longest prefix and key. */
 enum {
@@ -157,6 +158,20 @@ enum bitcask_status bitcask_data_file_header(struct bitcask_io *io,
                : BITCASK_CORRUPT;
 }
 
+enum bitcask_status bitcask_data_file_is_unused(struct bitcask_io *io, bitcask_file file,
+                                                uint64_t id, uint64_t offset,
+                                                uint64_t end, bool *unused)
+{
+    bool found;
+    enum bitcask_status status = bitcask_zeros_skip(io, file, &offset, end, &found);
+
+    *unused = status == BITCASK_OK && !found;
+    if (status != BITCASK_OK)
+        return bitcask_fail_errno(status, "read %010" PRIu64 ".data, offset %" PRIu64, id,
+                                  offset);
+    return BITCASK_OK;
+}
+
 enum bitcask_status bitcask_walk_init(struct bitcask_walk *walk, struct bitcask_io *io,
                                       bitcask_file file, uint64_t segment_id,
                                       uint64_t salt, uint64_t end)
@@ -180,6 +195,13 @@ void bitcask_walk_release(struct bitcask_walk *walk)
 {
     free(walk->window);
     memset(walk, 0, sizeof *walk);
+}
+
+void bitcask_walk_forget(struct bitcask_walk *walk, uint64_t offset)
+{
+    walk->offset = offset;
+    walk->batch_end = 0;
+    walk->window_size = 0;
 }
 
 /* Read a stretch of @wanted bytes from @offset on into the window. */
@@ -430,8 +452,15 @@ static size_t skip_impossible(const uint8_t *bytes, size_t size)
     size_t skipped = 0;
 
     while (skipped + kind < size &&
-           (bytes[skipped + kind] == 0 || bytes[skipped + kind] > BITCASK_RECORD_BATCH))
-        skipped++;
+           (bytes[skipped + kind] == 0 || bytes[skipped + kind] > BITCASK_RECORD_BATCH)) {
+        const uint8_t *place = bytes + skipped + kind;
+        size_t rest = size - kind - skipped;
+
+        /* Zeros come in megabytes where space was set aside. */
+        skipped += rest >= 8 && bitcask_load64(place) == 0
+                       ? bitcask_zeros_count(place, rest)
+                       : 1;
+    }
     return skipped;
 }
 

@@ -52,6 +52,15 @@ enum bitcask_status bitcask_data_file_header(struct bitcask_io *io,
                                              bitcask_file directory, uint64_t id,
                                              struct bitcask_file_header *header);
 
+/*
+ * Whether from @offset to @end in @file, the data file of segment @id, there are nothing
+ * but zeros: space that was set aside for records that never came. (What lies behind the
+ * end of the file counts as such.)
+ */
+enum bitcask_status bitcask_data_file_is_unused(struct bitcask_io *io, bitcask_file file,
+                                                uint64_t id, uint64_t offset,
+                                                uint64_t end, bool *unused);
+
 /* A record met on a walk. The key is valid until the next step. */
 struct bitcask_walk_record {
     struct bitcask_record header;
@@ -100,6 +109,9 @@ void bitcask_walk_release(struct bitcask_walk *walk);
  */
 enum bitcask_status bitcask_walk_next(struct bitcask_walk *walk,
                                       struct bitcask_walk_record *record);
+
+/* Go on at @offset, where a record begins, and read it afresh. */
+void bitcask_walk_forget(struct bitcask_walk *walk, uint64_t offset);
 
 /*
  * In or behind a bad region: move walk->offset on to where a record with a matching

@@ -114,7 +114,8 @@ static enum bitcask_status take_item(struct search *search,
     enum bitcask_status status;
 
     if (!is_unsealed(search, segment) &&
-        (item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact))
+        (item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact) &&
+        (!item->zeros || segment->state == BITCASK_INSPECT_SEALED))
         search->hidden_id = segment->id;
     if (!item->key_intact ||
         (item->kind != BITCASK_INSPECT_PUT && item->kind != BITCASK_INSPECT_TOMBSTONE))

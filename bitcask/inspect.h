@@ -79,7 +79,7 @@ enum bitcask_inspect_kind {
     BITCASK_INSPECT_PUT = 1,
     BITCASK_INSPECT_TOMBSTONE = 2,
     BITCASK_INSPECT_BATCH = 3, /* its parts follow as items of their own */
-    BITCASK_INSPECT_DAMAGE = 4 /* bytes in which nothing can be recognised */
+    BITCASK_INSPECT_DAMAGE = 4 /* bytes in which nothing can be recognised; see zeros */
 };
 
 /* A record of a data file, or an entry of a hint. */
@@ -91,6 +91,9 @@ struct bitcask_inspect_item {
     bool value_intact; /* of a batch: all its parts. Always true in a hint. */
     bool batch_intact; /* of a part: its batch. True outside a batch. */
     bool in_batch;
+    bool zeros; /* of damage: nothing but zeros, to the end of the file. Unless MANIFEST
+                   says that there were records, that is no damage, but space that was set
+                   aside for them. */
     uint64_t offset;        /* in the file that is inspected */
     uint64_t size;          /* there */
     uint64_t batch_offset;  /* if in_batch */
@@ -138,10 +141,10 @@ BITCASK_API void bitcask_inspector_seek(struct bitcask_inspector *inspector,
  * Step to the next item. Bytes that are none come as BITCASK_INSPECT_DAMAGE, and the call
  * after it goes on behind them.
  *
- * BITCASK_NOT_FOUND: the end, for now: if the file has grown, a later call goes on (then
- * what was damage at the end is looked at again). A file without items, such as a
- * MANIFEST, is at its end at once. BITCASK_IO: these bytes cannot be read; the next call
- * goes on behind them. BITCASK_NO_MEMORY.
+ * BITCASK_NOT_FOUND: the end, for now: if the file has grown, or a record has come where
+ * none was at its end, a later call goes on (what was damage there is looked at again). A
+ * file without items, such as a MANIFEST, is at its end at once. BITCASK_IO: these bytes
+ * cannot be read; the next call goes on behind them. BITCASK_NO_MEMORY.
  */
 BITCASK_API enum bitcask_status bitcask_inspector_next(
     struct bitcask_inspector *inspector, struct bitcask_inspect_item *item);

@@ -31,7 +31,8 @@ struct bitcask_inspector {
     struct bitcask_buffer bytes; /* of a hint, from hint_begin on */
     uint64_t hint_begin;
     uint64_t hint_offset;   /* of the next entry */
-    uint64_t damage_offset; /* where the damage begins that reaches to the end, or 0 */
+    uint64_t damage_offset; /* where that begins after which nothing was whole, or 0 */
+    uint64_t zeros_offset;  /* and the zeros that reach to the end, or 0 */
 };
 
 /* Open the directory of @path, and the file in it. */
@@ -290,6 +291,7 @@ const struct bitcask_inspect_header *bitcask_inspector_header(
 void bitcask_inspector_seek(struct bitcask_inspector *inspector, uint64_t offset)
 {
     inspector->damage_offset = 0;
+    inspector->zeros_offset = 0;
     if (inspector->header.file == BITCASK_INSPECT_DATA)
         bitcask_scan_seek(&inspector->scan, offset);
     inspector->hint_offset = BITCASK_FILE_HEADER_SIZE;
@@ -324,6 +326,7 @@ static void show_record(const struct bitcask_scan_item *found,
     item->in_batch = found->batch_offset != 0;
     item->batch_offset = found->batch_offset;
     item->batch_intact = found->batch_intact;
+    item->zeros = found->zeros;
     if (found->kind == BITCASK_INSPECT_DAMAGE)
         return;
     item->expires = (found->header.flags & BITCASK_RECORD_EXPIRES) != 0;
@@ -343,29 +346,78 @@ static void show_record(const struct bitcask_scan_item *found,
     item->key = found->key;
 }
 
-/* At the end: has the file grown? Then what is there is looked at afresh. */
-static enum bitcask_status take_growth(struct bitcask_inspector *inspector)
+static bool is_bad(const struct bitcask_scan_item *item)
 {
-    struct bitcask_io *io = inspector->io;
+    return item->kind == BITCASK_INSPECT_DAMAGE || !item->key_intact ||
+           !item->value_intact;
+}
+
+/* Begin the scan again at @offset, where a record is expected. */
+static enum bitcask_status begin_again(struct bitcask_inspector *inspector,
+                                       uint64_t offset)
+{
     struct bitcask_scan *scan = &inspector->scan;
-    uint64_t offset =
-        inspector->damage_offset != 0 ? inspector->damage_offset : scan->walk.offset;
     uint64_t salt = scan->walk.salt;
     uint64_t id = scan->walk.segment_id;
+    enum bitcask_status status;
+
+    bitcask_scan_release(scan);
+    status = bitcask_scan_init(scan, inspector->io, inspector->file, id, salt,
+                               inspector->size);
+    if (status == BITCASK_OK && offset > BITCASK_FILE_HEADER_SIZE)
+        scan->walk.offset = offset; /* no seek: a record is expected right there */
+    return status;
+}
+
+/*
+ * At the end of a file that has not grown: a writer may have put a record where there was
+ * none, in space that was set aside. If so, *found is it.
+ */
+static enum bitcask_status look_again(struct bitcask_inspector *inspector,
+                                      struct bitcask_scan_item *found)
+{
+    uint64_t offset = inspector->zeros_offset;
+    bool unused = true;
+    enum bitcask_status status = BITCASK_OK;
+
+    if (inspector->damage_offset == 0)
+        return BITCASK_NOT_FOUND;
+    if (offset != 0 && inspector->size - offset >= BITCASK_RECORD_HEADER_SIZE)
+        status = bitcask_data_file_is_unused(
+            inspector->io, inspector->file, inspector->name_id, offset,
+            offset + BITCASK_RECORD_HEADER_SIZE, &unused);
+    if (status == BITCASK_OK)
+        status = begin_again(inspector, inspector->damage_offset);
+    inspector->zeros_offset = 0;
+    if (status == BITCASK_OK)
+        status = bitcask_scan_next(&inspector->scan, found);
+    if (status == BITCASK_OK && unused && is_bad(found)) {
+        inspector->zeros_offset = offset;
+        inspector->scan.walk.offset = inspector->size;
+        inspector->scan.batch_offset = 0;
+        status = BITCASK_NOT_FOUND;
+    }
+    return status;
+}
+
+/* At the end: has the file grown? Then what is there is looked at afresh. */
+static enum bitcask_status take_growth(struct bitcask_inspector *inspector,
+                                       struct bitcask_scan_item *found)
+{
+    struct bitcask_io *io = inspector->io;
+    uint64_t offset = inspector->damage_offset != 0 ? inspector->damage_offset
+                                                    : inspector->scan.walk.offset;
     uint64_t size;
     enum bitcask_status status = io->size(io, inspector->file, &size);
 
     if (status != BITCASK_OK)
         return bitcask_fail_errno(status, "look how large the file is");
     if (size <= inspector->size)
-        return BITCASK_NOT_FOUND;
+        return look_again(inspector, found);
     inspector->size = size;
     inspector->damage_offset = 0;
-    bitcask_scan_release(scan);
-    status = bitcask_scan_init(scan, io, inspector->file, id, salt, size);
-    if (status == BITCASK_OK && offset > BITCASK_FILE_HEADER_SIZE)
-        scan->walk.offset = offset; /* no seek: a record is expected right there */
-    return status;
+    status = begin_again(inspector, offset);
+    return status == BITCASK_OK ? bitcask_scan_next(&inspector->scan, found) : status;
 }
 
 static enum bitcask_status next_record(struct bitcask_inspector *inspector,
@@ -374,21 +426,19 @@ static enum bitcask_status next_record(struct bitcask_inspector *inspector,
     struct bitcask_scan_item found;
     enum bitcask_status status = bitcask_scan_next(&inspector->scan, &found);
 
-    if (status == BITCASK_NOT_FOUND) {
-        status = take_growth(inspector);
-        if (status == BITCASK_OK)
-            status = bitcask_scan_next(&inspector->scan, &found);
-    }
+    if (status == BITCASK_NOT_FOUND)
+        status = take_growth(inspector, &found);
     if (status == BITCASK_CORRUPT) /* it became shorter */
         return BITCASK_NOT_FOUND;
     if (status != BITCASK_OK)
         return status;
     show_record(&found, item);
     /* A writer may be in the middle of it. */
-    if (found.batch_offset == 0 && found.offset + found.size >= inspector->size &&
-        (found.kind == BITCASK_INSPECT_DAMAGE || !found.key_intact ||
-         !found.value_intact))
+    if (found.batch_offset == 0 && !is_bad(&found))
+        inspector->damage_offset = 0;
+    else if (found.batch_offset == 0 && inspector->damage_offset == 0)
         inspector->damage_offset = found.offset;
+    inspector->zeros_offset = found.zeros ? found.offset : 0;
     return BITCASK_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bitcask/judge.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,4 +92,16 @@ uint64_t bitcask_verdict_kept_size(const struct bitcask_verdict *verdict, uint64
             return verdict->kept[i].size;
     }
     return 0;
+}
+
+void bitcask_verdict_place(const struct bitcask_verdict *verdict,
+                           char name[BITCASK_NAME_SIZE], uint64_t *offset)
+{
+    uint64_t id;
+
+    *offset = 0;
+    name[0] = '\0';
+    if (sscanf(verdict->detail, "%39[0-9.a-z], offset %" SCNu64, name, offset) < 1 ||
+        bitcask_name_parse(name, &id) != BITCASK_NAME_DATA)
+        name[0] = '\0';
 }

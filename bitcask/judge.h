@@ -8,6 +8,7 @@
 #define BITCASK_JUDGE_H
 
 #include "bitcask/cask.h"
+#include "bitcask/file_name.h"
 #include "bitcask/status.h"
 
 /* How much of a data file that was not sealed would be kept. */
@@ -35,5 +36,11 @@ void bitcask_verdict_release(struct bitcask_verdict *verdict);
 
 /* How much of the file of segment @id would be kept; 0 also if it is not there. */
 uint64_t bitcask_verdict_kept_size(const struct bitcask_verdict *verdict, uint64_t id);
+
+/*
+ * The file and offset that the words of @verdict begin with, *name "" if they do not.
+ */
+void bitcask_verdict_place(const struct bitcask_verdict *verdict,
+                           char name[BITCASK_NAME_SIZE], uint64_t *offset);
 
 #endif

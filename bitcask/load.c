@@ -348,8 +348,15 @@ static enum bitcask_status check_size(struct bitcask *cask,
                                       struct bitcask_segment *segment, uint64_t *size)
 {
     if (*size > line->size) { /* never ours: nothing is appended to what is sealed */
-        segment->cut_offset = line->size;
-        segment->cut_size = *size - line->size;
+        bool unused;
+        enum bitcask_status status = bitcask_data_file_is_unused(
+            cask->io, atomic_load(&segment->file), line->id, line->size, *size, &unused);
+
+        if (status != BITCASK_OK)
+            return status;
+        segment->unused_size = unused ? *size - line->size : 0;
+        segment->cut_offset = unused ? 0 : line->size;
+        segment->cut_size = unused ? 0 : *size - line->size;
         *size = line->size;
     } else if (*size < line->size) {
         if (!cask->options.salvage)

@@ -135,13 +135,14 @@ enum bitcask_status bitcask_chain_cut_sealed(struct bitcask *cask)
 
     for (uint32_t i = 0; i < count; i++) {
         struct bitcask_segment *segment = bitcask_segments_get(&cask->segments, i);
+        uint64_t end = atomic_load(&segment->data_size);
         enum bitcask_status status;
 
-        if (!atomic_load(&segment->sealed) || segment->cut_size == 0)
+        if (!atomic_load(&segment->sealed) ||
+            (segment->cut_size == 0 && segment->unused_size == 0))
             continue;
         status = bitcask_chain_settle_file(cask->io, cask->directory, segment->id,
-                                           segment->salt, segment->cut_offset,
-                                           segment->cut_offset);
+                                           segment->salt, end, end);
         if (status != BITCASK_OK)
             return status;
     }

@@ -244,7 +244,7 @@ enum bitcask_status bitcask_chain_search_proof(struct bitcask_chain *chain, size
         if (status != BITCASK_OK)
             break;
         *proven = link->line.last_sequence >= sequence || hinted_sequence >= sequence;
-        if (!*proven && link->exists)
+        if (!*proven && link->exists && !link->unused)
             status = search_records(chain, link,
                                     i == index && offset > BITCASK_FILE_HEADER_SIZE
                                         ? offset
@@ -288,7 +288,7 @@ enum bitcask_status bitcask_chain_goes_on(struct bitcask_chain *chain, size_t in
     for (index++; index < chain->count && status == BITCASK_NOT_FOUND; index++) {
         struct bitcask_link *link = &chain->links[index];
 
-        if (link->exists && !link->torn_header)
+        if (link->exists && !link->torn_header && !link->unused)
             status = first_sequence(chain, link, &sequence);
     }
     *goes_on = status == BITCASK_OK && sequence == chain->sequence + 1;

@@ -44,6 +44,31 @@ static enum bitcask_status open_link(struct bitcask_chain *chain,
 }
 
 /*
+ * Whether there is no record in the file of @link, and no trace of one: then it was begun
+ * ahead, and not used. Asked before any other file is read: beside a live writer, a
+ * record that comes later is not of the moment of opening.
+ */
+static enum bitcask_status look_whether_unused(struct bitcask_chain *chain,
+                                               struct bitcask_link *link)
+{
+    struct bitcask *cask = chain->cask;
+    bitcask_file file = BITCASK_NO_FILE;
+    enum bitcask_status status =
+        bitcask_data_file_open_unchecked(cask->io, cask->directory, link->line.id,
+                                         BITCASK_IO_READ, &file, &link->file_size);
+
+    if (status == BITCASK_NOT_FOUND)
+        return BITCASK_OK; /* who reads it will say so */
+    if (status != BITCASK_OK)
+        return status;
+    status = bitcask_data_file_is_unused(cask->io, file, link->line.id,
+                                         link->torn_header ? 0 : BITCASK_FILE_HEADER_SIZE,
+                                         link->file_size, &link->unused);
+    cask->io->close(cask->io, file);
+    return status;
+}
+
+/*
  * See which files exist, newest first: beside a live writer, what is there when the
  * newest file is there is all of what came before it.
  */
@@ -59,7 +84,13 @@ static enum bitcask_status look_at_files(struct bitcask_chain *chain)
         if (status == BITCASK_OK)
             cask->io->close(cask->io, file);
         link->exists = status != BITCASK_NOT_FOUND;
-        if (link->exists && link->torn_header && cask->options.salvage)
+        if (status == BITCASK_OK || link->torn_header) {
+            enum bitcask_status looked = look_whether_unused(chain, link);
+
+            if (looked != BITCASK_OK)
+                return looked;
+        }
+        if (link->torn_header && !link->unused && cask->options.salvage)
             atomic_fetch_add(&cask->damage_count, 1);
         if (link->exists)
             chain->highest_sane += link->file_size;
@@ -144,6 +175,44 @@ static void raise_proven(struct bitcask_chain *chain, uint64_t sequence)
         chain->proven = sequence;
 }
 
+/* Whether @link has nothing but zeros from where @walk has found no record. */
+static enum bitcask_status look_behind(struct bitcask_chain *chain,
+                                       struct bitcask_link *link,
+                                       const struct bitcask_walk *walk)
+{
+    return bitcask_data_file_is_unused(chain->cask->io, walk->file, link->line.id,
+                                       walk->offset, link->file_size, &link->unused);
+}
+
+/*
+ * The next record of @link. What is none is read a second time, if a live writer may have
+ * been in the middle of it. BITCASK_CORRUPT: it is none, and link->unused says whether
+ * that is for want of anything.
+ */
+static enum bitcask_status next_record(struct bitcask_chain *chain,
+                                       struct bitcask_link *link,
+                                       struct bitcask_walk *walk,
+                                       struct bitcask_walk_record *record)
+{
+    bool in_batch = walk->batch_end != 0 && walk->offset != walk->batch_end;
+    uint64_t offset = walk->offset;
+    enum bitcask_status status = bitcask_walk_next(walk, record);
+    enum bitcask_status looked = BITCASK_OK;
+
+    if (status == BITCASK_CORRUPT)
+        looked = look_behind(chain, link, walk);
+    if (looked != BITCASK_OK)
+        return looked;
+    if (!chain->cask->options.read_only || link->unused || in_batch ||
+        (status != BITCASK_CORRUPT && (status != BITCASK_OK || record->value_intact)))
+        return status;
+    bitcask_walk_forget(walk, offset);
+    status = bitcask_walk_next(walk, record);
+    if (status == BITCASK_CORRUPT)
+        looked = look_behind(chain, link, walk);
+    return looked != BITCASK_OK ? looked : status;
+}
+
 /* Take the records of @link one by one. Stops with the chain's end set, or at its own. */
 static enum bitcask_status walk_link(struct bitcask_chain *chain, size_t index,
                                      struct bitcask_walk *walk)
@@ -155,7 +224,7 @@ static enum bitcask_status walk_link(struct bitcask_chain *chain, size_t index,
         struct bitcask_walk_record record;
         bool accepted = true;
 
-        status = bitcask_walk_next(walk, &record);
+        status = next_record(chain, link, walk, &record);
         if (status == BITCASK_NOT_FOUND)
             return BITCASK_OK;
         if (status == BITCASK_CORRUPT)
@@ -197,6 +266,10 @@ static enum bitcask_status salvage_link(struct bitcask_chain *chain,
     while (status == BITCASK_OK) {
         status = bitcask_walk_next(walk, &record);
         if (status == BITCASK_CORRUPT) {
+            status = look_behind(chain, link, walk);
+            if (status != BITCASK_OK ||
+                (link->unused && walk->offset >= link->proven_size))
+                break;
             atomic_fetch_add(&chain->cask->damage_count, 1);
             walk->offset++;
             status = bitcask_walk_resync(walk, 1, UINT64_MAX, &ignored);
@@ -211,6 +284,7 @@ static enum bitcask_status salvage_link(struct bitcask_chain *chain,
         status = bitcask_load_record(&chain->loader, link->segment, &record.header,
                                      record.offset, record.key);
     }
+    link->unused = false;
     link->kept_size = link->file_size;
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
 }
@@ -282,6 +356,7 @@ static enum bitcask_status load_link(struct bitcask_chain *chain, size_t index)
     if (covered > 0)
         raise_proven(chain, chain->sequence);
 
+    link->unused = false;
     status = bitcask_chain_reopen(chain, link, &file);
     if (status == BITCASK_OK)
         status = bitcask_walk_init(&walk, cask->io, file, link->line.id, link->line.salt,
@@ -331,6 +406,8 @@ static void note_cuts(struct bitcask_chain *chain)
     for (size_t i = 0; i < chain->count; i++) {
         struct bitcask_link *link = &chain->links[i];
 
+        if (link->unused)
+            continue;
         if (link->segment != NULL && link->file_size > link->kept_size) {
             link->segment->cut_offset = link->kept_size;
             link->segment->cut_size = link->file_size - link->kept_size;

@@ -427,7 +427,7 @@ static enum bitcask_status write_outputs(struct repair *repair)
     return bitcask_fail(status, "%s", detail);
 }
 
-/* What stays, and is not known to have been synced, is written again. */
+/* What stays, and is not known to have been synced, is written again; and is cut. */
 static enum bitcask_status settle_kept(struct repair *repair)
 {
     struct bitcask_repair_plan *plan = &repair->plan;
@@ -436,7 +436,8 @@ static enum bitcask_status settle_kept(struct repair *repair)
     for (size_t i = 0; i < plan->file_count && status == BITCASK_OK; i++) {
         const struct bitcask_repair_file *file = &plan->files[i];
 
-        if (file->ours && file->action == BITCASK_REPAIR_KEEP && !file->proven)
+        if (file->ours && file->action == BITCASK_REPAIR_KEEP &&
+            (!file->proven || file->unused))
             status = bitcask_chain_settle_file(repair->io, repair->directory, file->id,
                                                file->identity.salt, 0, file->size);
     }

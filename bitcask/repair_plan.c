@@ -75,6 +75,33 @@ static bool is_unsealed(const struct bitcask_repair_plan *plan,
             file->line.state == BITCASK_MANIFEST_PREPARED);
 }
 
+/*
+ * What was set aside at the end of the file, and never used, is not missed when it goes:
+ * from here on the file counts as ending before it. (Where recovery says that there had
+ * been a record, that is copied which is whole.)
+ */
+static enum bitcask_status leave_unused(struct bitcask_repair_plan *plan,
+                                        struct bitcask_repair_file *file,
+                                        bitcask_file data)
+{
+    bool listed = plan->manifest_trusted && file->listed;
+    bool sealed = listed && file->line.state == BITCASK_MANIFEST_SEALED;
+    enum bitcask_status status = BITCASK_OK;
+
+    if (sealed && file->size > file->line.size) {
+        status = bitcask_data_file_is_unused(plan->io, data, file->id, file->line.size,
+                                             file->size, &file->unused);
+        if (file->unused)
+            file->size = file->line.size;
+    }
+    if (sealed || (plan->manifest_trusted && plan->cask.verdict.status != BITCASK_OK))
+        return status;
+    file->end = bitcask_survey_drop_unused(&file->survey, listed ? file->line.size : 0);
+    file->unused = file->end < file->size;
+    file->size = file->end;
+    return BITCASK_OK;
+}
+
 static enum bitcask_status survey_file(struct bitcask_repair_plan *plan,
                                        struct bitcask_surveyor *surveyor,
                                        struct bitcask_repair_file *file)
@@ -90,6 +117,8 @@ static enum bitcask_status survey_file(struct bitcask_repair_plan *plan,
     file->survey.salt = file->identity.salt;
     file->survey.end = file->end;
     status = bitcask_survey_file(surveyor, data, &file->survey);
+    if (status == BITCASK_OK)
+        status = leave_unused(plan, file, data);
     plan->io->close(plan->io, data);
     if (status == BITCASK_OK && is_unsealed(plan, file))
         bitcask_survey_cut(&file->survey,

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "bitcask/zeros.h"
+
 /* What cannot be read is stepped over in pages, the least that a disk fails to read. */
 enum {
     PAGE_SIZE = 4096
@@ -281,22 +283,49 @@ static enum bitcask_status recognise(struct bitcask_scan *scan,
     return status;
 }
 
+/* Whether from @offset on, to the end, there is nothing but zeros. */
+static enum bitcask_status look_for_zeros(struct bitcask_scan *scan, uint64_t offset,
+                                          bool *zeros)
+{
+    struct bitcask_walk *walk = &scan->walk;
+    enum bitcask_status status = BITCASK_OK;
+
+    *zeros = true;
+    while (offset < walk->end && *zeros) {
+        size_t piece = walk->window_capacity;
+        const uint8_t *bytes = NULL;
+
+        if (piece > walk->end - offset)
+            piece = (size_t)(walk->end - offset);
+        status = bitcask_walk_look(walk, offset, piece, &bytes);
+        if (status != BITCASK_OK)
+            return status;
+        *zeros = bitcask_zeros_count(bytes, piece) == piece;
+        offset += piece;
+    }
+    return BITCASK_OK;
+}
+
 /* From here to the next record there is nothing that can be recognised. */
 static enum bitcask_status take_damage(struct bitcask_scan *scan,
                                        struct bitcask_scan_item *item)
 {
     struct bitcask_walk *walk = &scan->walk;
     uint64_t begin = walk->offset;
+    bool zeros = false;
     struct bitcask_record ignored;
     enum bitcask_status status;
 
     walk->offset++;
     status = resync(scan, &ignored);
+    if (status == BITCASK_NOT_FOUND && scan->batch_offset == 0)
+        status = look_for_zeros(scan, begin, &zeros);
     if (status != BITCASK_OK && status != BITCASK_NOT_FOUND) {
         walk->offset = begin;
         return status;
     }
     memset(item, 0, sizeof *item);
+    item->zeros = zeros;
     item->kind = BITCASK_INSPECT_DAMAGE;
     item->offset = begin;
     item->size = walk->offset - begin;

@@ -24,6 +24,7 @@ struct bitcask_scan_item {
     bool key_intact;
     bool value_intact;
     bool batch_intact;
+    bool zeros; /* damage to the end of the scan, and not a byte of it is another one */
     uint32_t key_check_stored;
     uint32_t key_check_computed;
     uint32_t value_check_computed;

@@ -48,6 +48,7 @@ struct bitcask_segment {
 
     uint64_t cut_offset; /* set at open */
     uint64_t cut_size;
+    uint64_t unused_size; /* set at open: zeros behind its end, which are no torn tail */
     _Atomic bool hint_spare; /* the data was read whole to write it, and says the same */
     _Atomic uint64_t hint_size; /* how much of the data the hint on disk speaks for */
     _Atomic bool name_synced;   /* the directory entry survives power loss */

@@ -91,6 +91,23 @@ void bitcask_survey_cut(struct bitcask_survey *survey, uint64_t offset)
     survey->casualty_count = kept;
 }
 
+uint64_t bitcask_survey_drop_unused(struct bitcask_survey *survey, uint64_t proven_size)
+{
+    uint64_t hinted = survey->hint == BITCASK_HINT_GOOD ? survey->hint_covered : 0;
+
+    for (size_t i = 0; i < survey->flaw_count; i++) {
+        uint64_t offset = survey->flaws[i].offset;
+
+        if (!survey->flaws[i].zeros || offset < proven_size || offset < hinted)
+            continue;
+        survey->flaw_count--; /* nothing of the data can come behind it */
+        for (; i < survey->flaw_count; i++)
+            survey->flaws[i] = survey->flaws[i + 1];
+        return offset;
+    }
+    return survey->end;
+}
+
 void bitcask_survey_forget(struct bitcask_survey *survey)
 {
     for (size_t i = 0; i < survey->casualty_count; i++)
@@ -331,6 +348,7 @@ static enum bitcask_status note_flaw(struct work *work,
         .offset = item->offset,
         .size = item->size,
         .detail = words_for(item),
+        .zeros = item->zeros,
     };
 
     if (item->kind != BITCASK_INSPECT_DAMAGE && item->key_intact) {

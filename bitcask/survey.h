@@ -22,6 +22,7 @@ struct bitcask_flaw {
     uint64_t sequence;
     bool named;         /* it is known which keys it hits */
     bool torn;          /* behind the end of history: nothing is lost by it */
+    bool zeros;         /* nothing but zeros, to the end of what was looked at */
     const char *detail; /* constant */
 };
 
@@ -94,6 +95,13 @@ void bitcask_survey_release(struct bitcask_survey *survey);
 
 /* What is wrong from @offset on is a torn tail, and hits no key. */
 void bitcask_survey_cut(struct bitcask_survey *survey, uint64_t offset);
+
+/*
+ * Zeros to the end of the file, if neither its hint nor @proven_size, what is known to
+ * have been synced, says that there was something, are space that was set aside and never
+ * used, and not wrong: forget them. Where they begin; without them, the end.
+ */
+uint64_t bitcask_survey_drop_unused(struct bitcask_survey *survey, uint64_t proven_size);
 
 /* Forget what is wrong; what was counted stays. */
 void bitcask_survey_forget(struct bitcask_survey *survey);

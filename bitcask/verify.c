@@ -12,11 +12,11 @@
 #include "bitcask/check.h"
 #include "bitcask/file_name.h"
 #include "bitcask/hint_compare.h"
+#include "bitcask/zeros.h"
 
 enum {
     /* Beside a busy writer there is always something new; so often it is gone after. */
-    ROUNDS_MAX = 6,
-    STRETCH = 64 << 10
+    ROUNDS_MAX = 6
 };
 
 /* One call. */
@@ -197,22 +197,18 @@ static bool is_explained(struct check *check)
     return false;
 }
 
-/* The words of recovery begin with file and offset. */
 static enum bitcask_status tell_verdict(struct check *check)
 {
     const struct bitcask_verdict *verdict = &check->now.verdict;
     struct bitcask_finding finding = { .kind = BITCASK_FINDING_SEQUENCE,
                                        .file = "",
                                        .detail = verdict->detail };
-    char name[BITCASK_NAME_SIZE] = "";
-    uint64_t id;
+    char name[BITCASK_NAME_SIZE];
 
     if (verdict->status == BITCASK_OK || is_explained(check))
         return BITCASK_OK;
-    if (sscanf(verdict->detail, "%39[0-9.a-z], offset %" SCNu64, name, &finding.offset) >=
-            1 &&
-        bitcask_name_parse(name, &id) == BITCASK_NAME_DATA)
-        finding.file = name;
+    bitcask_verdict_place(verdict, name, &finding.offset);
+    finding.file = name;
     check->report->unnamed_count++;
     return tell(check, &finding);
 }
@@ -221,12 +217,15 @@ static enum bitcask_status tell_verdict(struct check *check)
 static bool has_tail(const struct bitcask_verification *verification,
                      const struct bitcask_checked_file *file)
 {
+    uint64_t kept_size = file->kept_size > BITCASK_FILE_HEADER_SIZE
+                             ? file->kept_size
+                             : BITCASK_FILE_HEADER_SIZE;
+
     if (!file->exists || !file->unsealed || file->unlisted ||
         verification->verdict.status != BITCASK_OK ||
-        verification->manifest_status != BITCASK_OK || file->size <= file->kept_size ||
-        file->size <= BITCASK_FILE_HEADER_SIZE)
+        verification->manifest_status != BITCASK_OK || file->size <= kept_size)
         return false;
-    if (file->judged_size > file->kept_size)
+    if (file->judged_size > kept_size)
         return true;
     for (size_t i = 0; i < file->survey.flaw_count; i++) {
         if (bitcask_checked_file_is_torn(verification, file, &file->survey.flaws[i]))
@@ -295,28 +294,6 @@ static enum bitcask_status tell_outside(struct check *check)
     return status;
 }
 
-/* Step *offset to the first byte of @file that is not zero, if there is one. */
-static enum bitcask_status find_not_zero(struct bitcask_io *io, bitcask_file file,
-                                         uint64_t *offset, bool *found)
-{
-    uint8_t *bytes = malloc(STRETCH);
-    size_t got = 0;
-    enum bitcask_status status = BITCASK_OK;
-
-    *found = false;
-    if (bytes == NULL)
-        return bitcask_fail_memory(STRETCH);
-    do {
-        status = io->read(io, file, *offset, bytes, STRETCH, &got);
-        for (size_t i = 0; status == BITCASK_OK && i < got && !*found; i++) {
-            *found = bytes[i] != 0;
-            *offset += !*found;
-        }
-    } while (status == BITCASK_OK && got > 0 && !*found);
-    free(bytes);
-    return status;
-}
-
 /* RESERVE has nothing but zeros; a bit that turned says that the disk is not well. */
 static enum bitcask_status tell_reserve(struct check *check)
 {
@@ -334,7 +311,7 @@ static enum bitcask_status tell_reserve(struct check *check)
         return BITCASK_OK;
     if (status == BITCASK_OK) {
         check->report->file_count++;
-        status = find_not_zero(io, file, &finding.offset, &found);
+        status = bitcask_zeros_skip(io, file, &finding.offset, UINT64_MAX, &found);
         io->close(io, file);
     }
     if (status == BITCASK_IO) {

@@ -45,7 +45,8 @@ struct bitcask_checked_file {
     bool hint_exists;
     bool surveyed; /* and nothing was wrong, so that once was enough */
     uint64_t size;
-    uint64_t judged_size; /* when recovery was asked, or less */
+    uint64_t judged_size; /* when recovery was asked, or less; without zeros at the end */
+    bool zeros_behind;    /* if sealed: nothing but zeros is behind its end */
     uint64_t kept_size; /* if unsealed: what recovery would keep; UINT64_MAX: not known */
     struct bitcask_identity identity;
     struct bitcask_survey survey;

@@ -12,6 +12,7 @@
 #include "bitcask/file_name.h"
 #include "bitcask/scan.h"
 #include "bitcask/verify.h"
+#include "bitcask/zeros.h"
 
 enum {
     THREADS_MAX = 64,
@@ -135,7 +136,10 @@ static enum bitcask_status look_at_file(struct bitcask_verification *verificatio
         io, verification->directory, file->line.id, BITCASK_IO_READ, &data, &file->size);
 
     file->exists = status == BITCASK_OK || status == BITCASK_IO;
-    if (status == BITCASK_OK)
+    file->judged_size = file->size;
+    if (status == BITCASK_OK && file->unsealed)
+        status = bitcask_zeros_trim(io, data, &file->judged_size);
+    if (data != BITCASK_NO_FILE)
         io->close(io, data);
     return status == BITCASK_NOT_FOUND || status == BITCASK_IO ? BITCASK_OK : status;
 }
@@ -250,7 +254,6 @@ static enum bitcask_status list_members(struct bitcask_verification *verificatio
         status = look_at_file(verification, file);
         if (status != BITCASK_OK)
             return status;
-        file->judged_size = file->size;
         verification->file_count++;
     }
     return BITCASK_OK;
@@ -302,7 +305,7 @@ static enum bitcask_status judge(struct bitcask_verification *verification)
 static bool is_used(const struct bitcask_verification *verification)
 {
     for (size_t i = 0; i < verification->file_count; i++) {
-        if (verification->files[i].size > BITCASK_FILE_HEADER_SIZE)
+        if (verification->files[i].judged_size > BITCASK_FILE_HEADER_SIZE)
             return true;
     }
     return verification->listing.hint_ids.size > 0;
@@ -402,6 +405,11 @@ static enum bitcask_status survey_file(struct bitcask_verification *verification
     if (status == BITCASK_OK)
         status = bitcask_survey_file(
             surveyor, file->survey.end > 0 ? data : BITCASK_NO_FILE, &file->survey);
+    if (status == BITCASK_OK && !file->unsealed && file->size > file->line.size)
+        status = bitcask_data_file_is_unused(io, data, file->line.id, file->line.size,
+                                             file->size, &file->zeros_behind);
+    if (status == BITCASK_IO) /* then nobody can say that there are */
+        status = BITCASK_OK;
     if (status == BITCASK_OK && file->survey.hint_size > 0)
         status = bitcask_pace_step(verification->pace, file->survey.hint_size);
     if (data != BITCASK_NO_FILE)

@@ -86,7 +86,8 @@ static enum bitcask_status judge_file(struct bitcask_verification *verification,
         status =
             add_flaw(file, BITCASK_FINDING_SHORT, file->size, line->size - file->size,
                      "MANIFEST says that it has more bytes");
-    if (status == BITCASK_OK && !file->unsealed && file->size > line->size)
+    if (status == BITCASK_OK && !file->unsealed && file->size > line->size &&
+        !file->zeros_behind)
         status = add_flaw(file, BITCASK_FINDING_LONG, line->size, file->size - line->size,
                           "MANIFEST says that the file ends before this");
     return status;
@@ -115,6 +116,34 @@ static enum bitcask_status judge_sequences(struct bitcask_verification *verifica
     return BITCASK_OK;
 }
 
+/* Whether recovery says that in @file, from where its zeros begin, a record is gone. */
+static bool is_refused(const struct bitcask_verification *verification,
+                       const struct bitcask_checked_file *file)
+{
+    char refused[BITCASK_NAME_SIZE], name[BITCASK_NAME_SIZE];
+    uint64_t offset;
+
+    bitcask_verdict_place(&verification->verdict, refused, &offset);
+    bitcask_data_name(name, file->line.id);
+    if (strcmp(name, refused) != 0)
+        return false;
+    for (size_t i = 0; i < file->survey.flaw_count; i++) {
+        if (file->survey.flaws[i].zeros && file->survey.flaws[i].offset == offset)
+            return true;
+    }
+    return false;
+}
+
+/* Space that was set aside and not used is nothing to tell of. */
+static void drop_unused(const struct bitcask_verification *verification,
+                        struct bitcask_checked_file *file)
+{
+    bool listed = verification->manifest_status == BITCASK_OK && !file->unlisted;
+
+    if (!is_refused(verification, file))
+        (void)bitcask_survey_drop_unused(&file->survey, listed ? file->line.size : 0);
+}
+
 bool bitcask_checked_file_is_damaged(const struct bitcask_verification *verification,
                                      const struct bitcask_checked_file *file)
 {
@@ -137,6 +166,7 @@ enum bitcask_status bitcask_verification_judge(struct bitcask_verification *veri
 
         if (file->surveyed)
             continue;
+        drop_unused(verification, file);
         status = judge_file(verification, file);
         if (status == BITCASK_OK)
             status = judge_sequences(verification, file);

@@ -91,8 +91,10 @@ static void cut_to_nothing(struct test_disk *disk, uint64_t id)
 static void lengthen(struct test_disk *disk, uint64_t id)
 {
     const char *name = doctor_data_name(id);
+    uint64_t size = test_disk_size(disk, name) + 10;
 
-    test_disk_truncate(disk, name, test_disk_size(disk, name) + 10);
+    test_disk_truncate(disk, name, size);
+    test_disk_flip(disk, name, size - 1, 0x80); /* zeros alone would be unused space */
 }
 
 static void cut_and_spoil_value(struct test_disk *disk, uint64_t sequence)

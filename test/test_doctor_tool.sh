@@ -46,6 +46,13 @@ stat_shows_torn_tails() {
         out_says '^0000000001\.data, offset [0-9]*: 4 bytes behind'
 }
 
+stat_is_silent_of_unused_space() {
+    fresh
+    bitcask set a 1 && truncate -s 100000 "$cask/0000000001.data" && exits 0 bitcask stat &&
+        err_is_empty && ! grep -e torn -e behind out && exits 0 bitcask stat --json &&
+        out_says '"cut_size":0'
+}
+
 # hint
 
 # One sealed file with its hint, and one that is appended to, without.
@@ -187,6 +194,15 @@ verify_knows_a_torn_tail() {
         out_says '"finding":"note","kind":"torn_tail",'
 }
 
+verify_is_silent_of_unused_space() {
+    make_history || return
+    for file in "$cask"/*.data; do
+        truncate -s +1M "$file"
+    done
+    exits 0 bitcask verify && out_says '^clean' && ! grep note out &&
+        exits 0 bitcask repair && out_says '^nothing to repair'
+}
+
 verify_shows_how_far_it_is() {
     make_garbage && exits 0 bitcask verify --progress && err_says '100 %' &&
         exits 0 bitcask verify --progress --rate 3M && [ "$(wc -l <err)" -ge 2 ]
@@ -264,6 +280,7 @@ repair_says_who_has_the_store() {
 check 'stat says that a merge is due, and why' stat_says_that_a_merge_is_due
 check 'stat says why none is due' stat_says_that_none_is_due
 check 'stat shows what is torn, and where' stat_shows_torn_tails
+check 'stat does not tell of unused space' stat_is_silent_of_unused_space
 check 'hint verify tells of each hint; a file can be named, too' hints_are_verified
 check 'hint verify finds damage, and hint rebuild mends it' damaged_hints_are_found_and_mended
 check 'hint rebuild writes none for damaged data' no_hint_for_damaged_data
@@ -274,6 +291,7 @@ check 'wrong words of hint are told' hint_usage
 check 'verify says when all is well, and changes nothing' verify_is_clean
 check 'verify names damage, and the keys that it concerns' verify_names_damage_and_keys
 check 'verify calls a torn tail no damage' verify_knows_a_torn_tail
+check 'verify does not tell of unused space' verify_is_silent_of_unused_space
 check 'verify --progress says how far it is' verify_shows_how_far_it_is
 check 'verify ends well by a signal' verify_is_interrupted
 check 'repair does not touch what is whole' nothing_is_repaired

@@ -315,6 +315,25 @@ cut_off() {
     exits 65 dump "$cask" && out_has 'header is damaged' 'last'
 }
 
+# Zeros at the end of the open file, of a sealed one, and of one alone.
+unused_space() {
+    golden
+    exits 0 dump "$cask" && grep -v 'data file of' out >before || return
+    truncate -s +100000 "$cask/0000000002.data" && exits 0 dump "$cask" && err_is_empty &&
+        grep -v 'data file of' out | cmp before - || return
+    truncate -s +100000 "$cask/$data" && exits 0 dump "$cask" &&
+        grep -v 'data file of' out | cmp before - || return
+    cp "$cask/0000000002.data" alone.data
+    exits 0 dump alone.data && out_lacks damage && out_lacks torn || return
+    # With anything behind them they are something.
+    printf x >>"$cask/0000000002.data"
+    exits 0 dump "$cask" && out_has '1173 torn tail   100001 bytes' || return
+    # And so they are where MANIFEST says that there were records.
+    golden
+    truncate -s 1100 "$cask/0000000002.data" && truncate -s 2000 "$cask/0000000002.data"
+    exits 65 dump "$cask" && out_has damage
+}
+
 # At the end of the open file, behind what MANIFEST says was synced.
 torn_tail() {
     golden
@@ -729,6 +748,7 @@ check 'a value with a flipped bit' flipped_value
 check 'a key with a flipped bit' flipped_key
 check 'zeroed bytes, and what is behind them' zeroed_bytes
 check 'a file that is cut off' cut_off
+check 'space that was set aside is nothing to tell of' unused_space
 check 'a torn tail is no damage' torn_tail
 check 'an end that is not the end is no torn tail' two_unsealed_files
 check 'a damaged header' damaged_header

@@ -15,6 +15,7 @@ bitcask/bitcask
 bitcask/inspect
 bitcask/bytes bitcask/io bitcask/slab bitcask/status
 bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer bitcask/sequence_set
+bitcask/zeros
 bitcask/format bitcask/file_name
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity

@@ -127,6 +127,27 @@ int tool_dump_note(struct tool_dump *dump, const char *name, const char *type,
     return TOOL_DONE;
 }
 
+/* A file that was begun ahead, of which the header never came to the disk. */
+static bool is_empty(const struct tool_dump_file *file)
+{
+    const struct bitcask_inspect_header *header = file->header;
+    const struct bitcask_inspect_segment *segment = file->segment;
+    struct bitcask_inspector *inspector = NULL;
+    struct bitcask_inspect_item item;
+    bool empty = false;
+
+    if (!is_unsealed(segment) || segment->size > FILE_HEADER_SIZE)
+        return false;
+    if (header->file_size <= FILE_HEADER_SIZE)
+        return true;
+    if (header->version != 0 || header->salt != 0 || header->check_stored != 0)
+        return false;
+    if (bitcask_inspector_open(&inspector, file->path, segment->salt) == BITCASK_OK)
+        empty = bitcask_inspector_next(inspector, &item) == BITCASK_OK && item.zeros;
+    bitcask_inspector_close(inspector);
+    return empty;
+}
+
 /* What is wrong with the start of a file, or the end of a hint. */
 static int judge_header(struct tool_dump *dump, const struct tool_dump_file *file)
 {
@@ -154,8 +175,7 @@ static int judge_header(struct tool_dump *dump, const struct tool_dump_file *fil
         tool_dump_note(dump, file->name, "unsupported", text);
         return TOOL_ERROR;
     }
-    if (is_unsealed(file->segment) && file->segment->size <= FILE_HEADER_SIZE &&
-        header->file_size <= FILE_HEADER_SIZE) {
+    if (is_empty(file)) {
         tool_dump_note(dump, file->name, "unfinished_header",
                        "its header is not written yet");
         return TOOL_DONE;

@@ -141,6 +141,15 @@ static bool is_selected(struct tool_dump *dump, const struct tool_dump_file *fil
     return !(given & TOOL_OPTION_RAW) || item->kind == BITCASK_INSPECT_PUT;
 }
 
+/* Zeros at the end, where MANIFEST does not say that there were records. */
+static bool is_unused(const struct tool_dump_walk *walk,
+                      const struct bitcask_inspect_item *item)
+{
+    const struct bitcask_inspect_segment *segment = walk->file.segment;
+
+    return item->zeros && (segment == NULL || item->offset >= segment->size);
+}
+
 static int show(struct tool_dump_walk *walk, const struct bitcask_inspect_item *item)
 {
     struct tool_dump *dump = walk->dump;
@@ -194,6 +203,8 @@ static int take(struct tool_dump_walk *walk, const struct bitcask_inspect_item *
         forget_held(walk); /* the file has grown, and it is looked at again */
     if (may_be_unfinished(walk, item) && hold(walk, item))
         return TOOL_DONE;
+    if (is_unused(walk, item) && !is_unsealed(walk->file.segment))
+        return show_held(walk);
     code = show_held(walk);
     return tool_exit_worse(code, show(walk, item));
 }
@@ -307,6 +318,11 @@ int tool_dump_walk_finish(struct tool_dump_walk *walk)
 
     if (walk->held_count == 0)
         return TOOL_DONE;
+    if (walk->held_count == 1 && is_unused(walk, &walk->held[0]) &&
+        (!is_unsealed(walk->file.segment) || is_torn(walk))) {
+        forget_held(walk); /* set aside for records to come */
+        return TOOL_DONE;
+    }
     if (!is_torn(walk))
         return is_unsealed(walk->file.segment) ? look_again(walk) : show_held(walk);
     begin = walk->held[0].offset;
