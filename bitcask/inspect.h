@@ -436,7 +436,7 @@ BITCASK_API enum bitcask_status bitcask_hint_rebuild(const char *directory, uint
 
 /* What repair does with a file. */
 enum bitcask_repair_action {
-    BITCASK_REPAIR_KEEP = 1,  /* it stays as it is */
+    BITCASK_REPAIR_KEEP = 1,  /* it stays as it is, but for unused space at its end */
     BITCASK_REPAIR_REWRITE,   /* what is whole in it is copied; it goes to quarantine */
     BITCASK_REPAIR_QUARANTINE /* nothing in it is of use: it goes to quarantine */
 };

@@ -140,7 +140,7 @@ static enum bitcask_status tell_steps(struct repair *repair)
             .file = name,
             .moved_to = "",
             .reason = file->reason != NULL ? file->reason : "",
-            .size = file->size,
+            .size = file->size + file->unused_size,
             .record_count = file->survey.record_count,
         };
 
@@ -437,7 +437,7 @@ static enum bitcask_status settle_kept(struct repair *repair)
         const struct bitcask_repair_file *file = &plan->files[i];
 
         if (file->ours && file->action == BITCASK_REPAIR_KEEP &&
-            (!file->proven || file->unused))
+            (!file->proven || file->unused_size > 0))
             status = bitcask_chain_settle_file(repair->io, repair->directory, file->id,
                                                file->identity.salt, 0, file->size);
     }

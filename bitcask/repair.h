@@ -14,9 +14,10 @@
 
 /* A data file that is there. */
 struct bitcask_repair_file {
-    uint64_t id;   /* by its name */
-    uint64_t size; /* without what was set aside at its end */
-    uint64_t end;  /* of what is looked at */
+    uint64_t id;          /* by its name */
+    uint64_t size;        /* without what was set aside at its end */
+    uint64_t unused_size; /* so much of that is there */
+    uint64_t end;         /* of what is looked at */
     struct bitcask_identity identity;
     struct bitcask_manifest_segment line; /* what MANIFEST says of what it is */
     bool listed;                          /* it says something */
@@ -26,7 +27,6 @@ struct bitcask_repair_file {
     bool outside;   /* what MANIFEST says is that a merge has left it */
     bool left;      /* listed, no part of the cask, and for the next open to remove */
     bool proven;    /* all of it had been synced */
-    bool unused;    /* zeros that were set aside for more are behind its size */
     enum bitcask_repair_action action;
     const char *reason;
     struct bitcask_survey survey;

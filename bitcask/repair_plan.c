@@ -86,19 +86,23 @@ static enum bitcask_status leave_unused(struct bitcask_repair_plan *plan,
 {
     bool listed = plan->manifest_trusted && file->listed;
     bool sealed = listed && file->line.state == BITCASK_MANIFEST_SEALED;
+    uint64_t size = file->size;
     enum bitcask_status status = BITCASK_OK;
 
-    if (sealed && file->size > file->line.size) {
+    if (sealed && size > file->line.size) {
+        bool unused;
+
         status = bitcask_data_file_is_unused(plan->io, data, file->id, file->line.size,
-                                             file->size, &file->unused);
-        if (file->unused)
+                                             size, &unused);
+        if (unused)
             file->size = file->line.size;
+        file->unused_size = size - file->size;
     }
     if (sealed || (plan->manifest_trusted && plan->cask.verdict.status != BITCASK_OK))
         return status;
     file->end = bitcask_survey_drop_unused(&file->survey, listed ? file->line.size : 0);
-    file->unused = file->end < file->size;
     file->size = file->end;
+    file->unused_size = size - file->size;
     return BITCASK_OK;
 }
 

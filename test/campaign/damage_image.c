@@ -121,6 +121,13 @@ uint8_t *damage_file_edit(struct damage_file *file, size_t size)
     return file->owned;
 }
 
+bool damage_file_unused(const struct damage_file *file, uint64_t offset)
+{
+    while (offset < file->size && file->bytes[offset] == 0)
+        offset++;
+    return offset >= file->size;
+}
+
 bool damage_file_equal(const struct damage_file *left, const struct damage_file *right)
 {
     if (left == NULL || right == NULL)

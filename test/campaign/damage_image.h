@@ -55,6 +55,8 @@ void damage_image_remove(struct damage_image *image, const char *name);
 uint8_t *damage_file_edit(struct damage_file *file, size_t size);
 
 /* Whether both are there, or neither, with the same bytes. NULL: not there. */
+/* Whether there is nothing but zeros in @file from @offset on. */
+bool damage_file_unused(const struct damage_file *file, uint64_t offset);
 bool damage_file_equal(const struct damage_file *left, const struct damage_file *right);
 /* Whether both have the same files. */
 bool damage_image_equal(const struct damage_image *left,

@@ -110,14 +110,15 @@ static enum bitcask_status note_kept(const struct bitcask_segment_stat *segment,
     return BITCASK_OK;
 }
 
-/* A header without a record is nothing that could be lost. */
-static bool is_header_only(const struct damage_trial *trial,
-                           const struct damage_file *file)
+/* A header with nothing but zeros behind it, or zeros alone, is nothing to be lost. */
+static bool is_empty(const struct damage_trial *trial, const struct damage_file *file)
 {
     const struct damage_file *was = damage_image_find(&trial->subject->image, file->name);
 
-    return file->size == 64 && was != NULL && was->size >= 64 &&
-           memcmp(file->bytes, was->bytes, 64) == 0;
+    if (damage_file_unused(file, 0))
+        return true;
+    return file->size >= 64 && was != NULL && was->size >= 64 &&
+           memcmp(file->bytes, was->bytes, 64) == 0 && damage_file_unused(file, 64);
 }
 
 static void measure_left(const struct damage_trial *trial, struct bitcask *cask,
@@ -140,7 +141,8 @@ static void measure_left(const struct damage_trial *trial, struct bitcask *cask,
         }
         if (size > file->size)
             answer->claims_more = true;
-        if (file->size > size && !(size == 0 && is_header_only(trial, file)))
+        if (size == 0 ? file->size > 0 && !is_empty(trial, file)
+                      : file->size > size && !damage_file_unused(file, size))
             answer->left_count++;
     }
 }

@@ -21,6 +21,17 @@ static bool is_on_disk(const struct sim_disk *disk, const char *path, const char
            memcmp(bytes, file->bytes, file->size) == 0;
 }
 
+/* The same, but that zeros at the end may have been cut off. */
+static bool is_kept(const struct sim_disk *disk, const char *name,
+                    const struct damage_file *file)
+{
+    size_t size = 0;
+    const uint8_t *bytes = sim_disk_file(disk, DAMAGE_PATH, name, &size);
+
+    return bytes != NULL && size <= file->size && memcmp(bytes, file->bytes, size) == 0 &&
+           damage_file_unused(file, size);
+}
+
 static bool is_in_quarantine(const struct sim_disk *disk, const struct damage_file *file)
 {
     const char *name;
@@ -141,7 +152,7 @@ static bool judge_steps(struct doctor_trial *trial)
             return damage_blame(&trial->base, "repair: %s is not at quarantine/%s",
                                 step->file, moved_to);
         if (step->action == BITCASK_REPAIR_KEEP &&
-            !is_on_disk(trial->base.disk, DAMAGE_PATH, step->file, file) &&
+            !is_kept(trial->base.disk, step->file, file) &&
             file->class != DAMAGE_MANIFEST && file->class != DAMAGE_LOCK)
             return damage_blame(&trial->base, "repair: %s was to stay as it is",
                                 step->file);

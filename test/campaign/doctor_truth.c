@@ -340,7 +340,8 @@ static void find_in_file(struct doctor_truth *truth, const struct damage_subject
             find(truth, "%s is damaged", was->name);
         return;
     }
-    if (listed == DAMAGE_SEALED && (now == NULL || now->size != was->size))
+    if (listed == DAMAGE_SEALED &&
+        (now == NULL || now->size < was->size || !damage_file_unused(now, was->size)))
         find(truth, "%s was sealed with another size", was->name);
     for (uint64_t i = 1; i <= truth->proven && i <= subject->last; i++) {
         if (subject->ops[i].file != index || subject->ops[i].record_size == 0)
