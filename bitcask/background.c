@@ -93,13 +93,45 @@ static void write_next_hint(struct bitcask_background *background)
     (void)pthread_cond_broadcast(&background->hint_wake);
 }
 
+static void *run_aheads(void *context)
+{
+    struct bitcask_background *background = context;
+
+    (void)pthread_mutex_lock(&background->lock);
+    while (!background->stop) {
+        if (!background->ahead_wanted) {
+            (void)pthread_cond_wait(&background->ahead_wake, &background->lock);
+            continue;
+        }
+        background->ahead_wanted = false;
+        (void)pthread_mutex_unlock(&background->lock);
+        while (bitcask_commit_work_ahead(background->work.commit))
+            continue;
+        (void)pthread_mutex_lock(&background->lock);
+    }
+    (void)pthread_mutex_unlock(&background->lock);
+    return NULL;
+}
+
+/* A failed sync is remembered by the append queue here, too. */
+static void seal_all(struct bitcask_background *background)
+{
+    background->seal_wanted = false;
+    (void)pthread_mutex_unlock(&background->lock);
+    while (bitcask_commit_seal_ended(background->work.commit) == BITCASK_OK)
+        continue;
+    (void)pthread_mutex_lock(&background->lock);
+}
+
 static void *run_hints(void *context)
 {
     struct bitcask_background *background = context;
 
     (void)pthread_mutex_lock(&background->lock);
     while (!background->stop) {
-        if (background->hint_count > 0)
+        if (background->seal_wanted)
+            seal_all(background);
+        else if (background->hint_count > 0)
             write_next_hint(background);
         else
             (void)pthread_cond_wait(&background->hint_wake, &background->lock);
@@ -175,8 +207,11 @@ static bool init_locks(struct bitcask_background *background)
         return false;
     if (init_condition(&background->sync_wake)) {
         if (init_condition(&background->hint_wake)) {
-            if (init_condition(&background->merge_wake))
-                return true;
+            if (init_condition(&background->merge_wake)) {
+                if (init_condition(&background->ahead_wake))
+                    return true;
+                (void)pthread_cond_destroy(&background->merge_wake);
+            }
             (void)pthread_cond_destroy(&background->hint_wake);
         }
         (void)pthread_cond_destroy(&background->sync_wake);
@@ -203,10 +238,15 @@ void bitcask_background_start(struct bitcask_background *background,
         pthread_create(&background->sync_thread, NULL, run_syncs, background) == 0;
     background->hints =
         pthread_create(&background->hint_thread, NULL, run_hints, background) == 0;
+    background->aheads =
+        background->hints &&
+        pthread_create(&background->ahead_thread, NULL, run_aheads, background) == 0;
     background->merges =
         work->merge != NULL &&
         pthread_create(&background->merge_thread, NULL, run_merges, background) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (background->aheads)
+        bitcask_commit_set_helped(work->commit, true);
 }
 
 void bitcask_background_stop(struct bitcask_background *background)
@@ -216,6 +256,7 @@ void bitcask_background_stop(struct bitcask_background *background)
     (void)pthread_mutex_lock(&background->lock);
     background->stop = true;
     (void)pthread_cond_signal(&background->sync_wake);
+    (void)pthread_cond_signal(&background->ahead_wake);
     (void)pthread_cond_broadcast(&background->hint_wake);
     (void)pthread_cond_signal(&background->merge_wake);
     (void)pthread_mutex_unlock(&background->lock);
@@ -223,10 +264,15 @@ void bitcask_background_stop(struct bitcask_background *background)
         (void)pthread_join(background->merge_thread, NULL);
     if (background->syncs)
         (void)pthread_join(background->sync_thread, NULL);
+    if (background->aheads)
+        (void)pthread_join(background->ahead_thread, NULL);
     if (background->hints)
         (void)pthread_join(background->hint_thread, NULL);
+    if (background->aheads)
+        bitcask_commit_set_helped(background->work.commit, false);
     background->merges = false;
     background->syncs = false;
+    background->aheads = false;
     background->hints = false;
 
     (void)pthread_mutex_lock(&background->lock);
@@ -239,6 +285,7 @@ void bitcask_background_release(struct bitcask_background *background)
 {
     if (background->ready) {
         (void)pthread_cond_destroy(&background->sync_wake);
+        (void)pthread_cond_destroy(&background->ahead_wake);
         (void)pthread_cond_destroy(&background->hint_wake);
         (void)pthread_cond_destroy(&background->merge_wake);
         (void)pthread_mutex_destroy(&background->lock);
@@ -251,6 +298,22 @@ void bitcask_background_abandon(struct bitcask_background *background)
 {
     if (background->ready && pthread_mutex_trylock(&background->lock) == 0)
         free(background->hint_queue);
+}
+
+void bitcask_background_ahead(struct bitcask_background *background)
+{
+    (void)pthread_mutex_lock(&background->lock);
+    background->ahead_wanted = true;
+    (void)pthread_cond_signal(&background->ahead_wake);
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
+void bitcask_background_ended(struct bitcask_background *background)
+{
+    (void)pthread_mutex_lock(&background->lock);
+    background->seal_wanted = true;
+    (void)pthread_cond_broadcast(&background->hint_wake);
+    (void)pthread_mutex_unlock(&background->lock);
 }
 
 void bitcask_background_unsynced(struct bitcask_background *background)

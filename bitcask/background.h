@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threads that a cask may have: one begins syncs in time, one writes the hints of
- * segments when they are sealed, which may take long and must not make a sync late, and
- * one merges, which may take longer still. Without them, by option or because no thread
- * could be had, the callers do the same, but for merging.
+ * The threads that a cask may have: one begins syncs in time; one prepares what appends
+ * will need; one seals segments that have ended and writes their hints, which may take
+ * long and must not make the others late; and one merges, which may take longer still.
+ * Without them, by option or because no thread could be had, the callers do the same, but
+ * for merging.
  */
 #ifndef BITCASK_BACKGROUND_H
 #define BITCASK_BACKGROUND_H
@@ -29,16 +30,21 @@ struct bitcask_background {
 
     pthread_mutex_t lock;
     pthread_cond_t sync_wake;
+    pthread_cond_t ahead_wake;
     pthread_cond_t hint_wake; /* or a hint is written */
     pthread_cond_t merge_wake;
-    bool ready; /* the four exist */
+    bool ready; /* the five exist */
     pthread_t sync_thread;
+    pthread_t ahead_thread;
     pthread_t hint_thread;
     pthread_t merge_thread;
     bool syncs;  /* sync_thread exists */
+    bool aheads; /* ahead_thread exists */
     bool hints;  /* hint_thread exists */
     bool merges; /* merge_thread exists */
     bool stop;
+    bool ahead_wanted;
+    bool seal_wanted;
     uint64_t merge_delay_ms;              /* before the next merge is considered */
     _Atomic bool grown;                   /* it may be time for a merge */
     struct bitcask_segment *hint_writing; /* by hint_thread; NULL: none */
@@ -64,6 +70,12 @@ void bitcask_background_release(struct bitcask_background *background);
 
 /* The same in a child made by fork(), where the threads do not exist. */
 void bitcask_background_abandon(struct bitcask_background *background);
+
+/* There is something to prepare for appends. */
+void bitcask_background_ahead(struct bitcask_background *background);
+
+/* A segment has ended. */
+void bitcask_background_ended(struct bitcask_background *background);
 
 /* There is something to sync. */
 void bitcask_background_unsynced(struct bitcask_background *background);

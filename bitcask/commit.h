@@ -6,9 +6,13 @@
  * One lock rules it all. Under it a record gets its sequence and place and is written
  * whole, so that at any moment everything before the end of the active segment is
  * filled, and "synced up to sequence s" says something about every earlier record. A
- * sync runs without the lock, one at a time; who comes meanwhile waits for the next,
- * which then covers all of them. A rotation waits for a running sync, syncs what it
- * leaves, and so there is never unsynced data in more than one segment.
+ * sync runs without the lock, one at a time, oldest segment first; who comes meanwhile
+ * waits for the next, which then covers all of them.
+ *
+ * What takes long is kept off the path of who appends, if there are threads to help
+ * (ahead.c): they make windows, into which a record is stored without a system call, and
+ * the next segment, before these are needed, and sync, cut and seal the segments that
+ * have ended. Without them a rotation does it all itself.
  *
  * Owns the segments' order and the MANIFEST; knows no keydir.
  */
@@ -20,6 +24,7 @@
 #include "bitcask/manifest.h"
 #include "bitcask/reserve.h"
 #include "bitcask/segment.h"
+#include "bitcask/window.h"
 
 /* Told to whoever runs in the background; called with the append lock held. */
 struct bitcask_commit_listener {
@@ -31,7 +36,24 @@ struct bitcask_commit_listener {
     uint64_t (*key_count)(void *context);
     /* A record was appended, and all data files together are larger than merge_size. */
     void (*grown)(void *context);
+    /* Only with help: there is something to do for bitcask_commit_work_ahead(), */
+    void (*ahead)(void *context);
+    /* and for bitcask_commit_seal_ended(). */
+    void (*ended)(void *context);
     void *context;
+};
+
+/* Nothing is appended any more to a segment that has ended; it is still to be sealed. */
+struct bitcask_ended {
+    struct bitcask_segment *segment;
+    uint64_t last_sequence; /* when it ended */
+    uint64_t ended_ms;
+    uint64_t synced_size;
+    bool synced; /* all of it */
+};
+
+enum {
+    BITCASK_ENDED_MAX = 3 /* and then puts wait */
 };
 
 struct bitcask_commit {
@@ -59,6 +81,28 @@ struct bitcask_commit {
     uint64_t synced_size;     /* of the active segment */
     uint64_t sealed_sequence; /* the last one in a sealed segment */
     uint64_t unsynced_since_ms; /* when the oldest unsynced record was appended */
+
+    struct bitcask_ended ended[BITCASK_ENDED_MAX]; /* oldest first */
+    size_t ended_count;
+    bool sealing; /* the oldest, without the lock */
+
+    /* See ahead.c. */
+    bool helped;    /* there are threads that do what the listener is told of */
+    bool asked;     /* the listener was told, and nobody has looked yet */
+    bool no_window; /* this file system cannot have any */
+    struct bitcask_window window;      /* of the active segment */
+    struct bitcask_window window_next; /* the one behind it */
+    struct bitcask_window window_left; /* to be unmapped */
+    uint64_t window_from;              /* no window before appended_size is this */
+    uint64_t sync_count;               /* of segments that are not sealed, */
+    uint64_t window_sync_count;        /* and when the last window was made */
+    struct bitcask_segment *opening;   /* somebody opens a window, without the lock */
+    uint64_t cut_count;                /* cuts of the active segment */
+    struct bitcask_segment *next;      /* what the active one is followed by, or NULL */
+    struct bitcask_window next_window; /* its first one */
+    struct bitcask_manifest_segment next_line; /* its id; 0: none */
+    bool next_making;                          /* somebody makes it, without the lock */
+    bool next_failed;                          /* so the next rotation makes its own */
 
     /*
      * Ids given out in the MANIFEST for segments to come, in order. Each session gives
@@ -105,6 +149,25 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
                                         const struct bitcask_commit_listener *listener,
                                         uint64_t file_size_max, uint64_t merge_size);
 void bitcask_commit_release(struct bitcask_commit *commit);
+
+/*
+ * From now on, or no longer, there are threads that call work_ahead and seal_ended when
+ * the listener is told. Nobody may append while this changes.
+ */
+void bitcask_commit_set_helped(struct bitcask_commit *commit, bool helped);
+
+/*
+ * Do the next thing that appends will need; false: there is nothing to do. One thread at
+ * a time.
+ */
+bool bitcask_commit_work_ahead(struct bitcask_commit *commit);
+
+/*
+ * Sync, cut and seal the oldest segment that has ended, and let the MANIFEST say so.
+ * BITCASK_NOT_FOUND: there is none.
+ */
+enum bitcask_status bitcask_commit_seal_ended(struct bitcask_commit *commit);
+
 /* The same in a child made by fork(); see bitcask_keydir_abandon(). */
 void bitcask_commit_abandon(struct bitcask_commit *commit);
 
@@ -192,8 +255,8 @@ enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit);
  */
 
 /*
- * Seal the active segment if it is @id and has a record: after it is synced, and without
- * beginning another one.
+ * Seal segment @id, if it is not, it has a record, and it is the active one: after it is
+ * synced, and without beginning another one. Or if it has ended.
  */
 enum bitcask_status bitcask_commit_seal(struct bitcask_commit *commit, uint64_t id);
 
@@ -236,60 +299,5 @@ enum bitcask_status bitcask_commit_remove_files(struct bitcask_io *io,
 
 /* Try to remove the files that could not be removed before. */
 enum bitcask_status bitcask_commit_tidy(struct bitcask_commit *commit);
-
-/*
- * Between commit.c, rotate.c and replace.c, with the append lock held.
- *
- * sync_segment: sync the file, and its name in the directory if that is still to do.
- *
- * rotate: seal the active segment, if there is one, and begin the next. The lock is
- * kept all the time, since whoever wants to append needs the new segment anyway. After
- * a failure the active segment is still the active one. With @reserved it may take the
- * reserve on a full disk.
- *
- * set_failed: a sync has failed, and with it all writing ends.
- *
- * write_manifest: describe things as they are; all of the active segment is synced. One
- * that is @needed may take the room of hints on a full disk.
- *
- * write_manifest_unlocked: the same, needed, with the lock given up meanwhile. *switched
- * says whether the new one has its name.
- *
- * sync_active: sync the active segment, with the lock given up meanwhile.
- *
- * wait_locked: return when everything up to @sequence is synced.
- *
- * wait_manifest: wait, without the lock, until nobody writes a MANIFEST.
- *
- * refuse: the status and the words for a write that cannot be taken any more.
- *
- * give_up_hint: remove the hint of the newest segment that can do without; false: there
- * is none.
- *
- * list_active: the active segment has been synced, so the MANIFEST should list it, unless
- * that costs too much.
- *
- * measure: set total_size to what it is.
- *
- * new_salt: for a file that is to be.
- */
-enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
-                                                struct bitcask_segment *segment);
-enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit, bool reserved);
-void bitcask_commit_set_failed(struct bitcask_commit *commit);
-enum bitcask_status bitcask_commit_write_manifest(struct bitcask_commit *commit,
-                                                  bool needed);
-enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit *commit,
-                                                           bool *switched);
-enum bitcask_status bitcask_commit_sync_active(struct bitcask_commit *commit);
-enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
-                                               uint64_t sequence);
-void bitcask_commit_wait_manifest(struct bitcask_commit *commit);
-enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit);
-bool bitcask_commit_give_up_hint(struct bitcask_commit *commit);
-void bitcask_commit_list_active(struct bitcask_commit *commit);
-void bitcask_commit_measure(struct bitcask_commit *commit);
-enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit,
-                                            uint64_t *salt);
 
 #endif

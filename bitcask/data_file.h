@@ -3,7 +3,7 @@
  * One data file: create, check, and walk from record to record.
  *
  * A walk reads with pread and never through a mapping, so that a bad sector is an
- * error and not a signal. Appending is done by commit.c, which knows the end.
+ * error and not a signal. Appending is done by append.c, which knows the end.
  *
  * Knows no hint, no manifest and no other data file.
  */

@@ -38,6 +38,14 @@ enum bitcask_io_mode {
     BITCASK_IO_LOCK    /* the same, created if missing, never emptied */
 };
 
+/* What a mapping is for. */
+enum bitcask_io_use {
+    BITCASK_IO_LOAD,       /* to be read */
+    BITCASK_IO_STORE,      /* and stored to */
+    BITCASK_IO_STORE_LARGE /* the same in large pages, if there are such: they are brought
+                              in sooner, and synced as a whole */
+};
+
 /* Called for each name in a directory, "." and ".." excepted; stops unless OK. */
 typedef enum bitcask_status bitcask_io_visit(const char *name, void *context);
 
@@ -100,12 +108,11 @@ struct bitcask_io {
                                     uint64_t offset, uint64_t size);
     /*
      * Makes the @size bytes of the file from @offset on readable at *out, also those that
-     * writes add later; bytes behind the end of the file must not be touched. With
-     * @writable, which is for what was allocated, store() may change them, and the first
-     * to do so need not wait until they are brought in.
+     * writes add later; bytes behind the end of the file must not be touched. To store is
+     * for what was allocated, and who does need not wait until it is brought in.
      */
     enum bitcask_status (*map)(struct bitcask_io *io, bitcask_file file, uint64_t offset,
-                               size_t size, bool writable, const uint8_t **out);
+                               size_t size, enum bitcask_io_use use, const uint8_t **out);
     void (*unmap)(struct bitcask_io *io, const uint8_t *address, size_t size);
     /*
      * Copies @data to @address in a writable mapping: a write without a system call,

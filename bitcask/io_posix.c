@@ -383,9 +383,10 @@ static size_t in_page(uint64_t position)
 }
 
 static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
-                                    uint64_t offset, size_t size, bool writable,
+                                    uint64_t offset, size_t size, enum bitcask_io_use use,
                                     const uint8_t **out)
 {
+    bool writable = use != BITCASK_IO_LOAD;
     int rights = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     size_t before = in_page(offset);
     char *address =
@@ -394,6 +395,10 @@ static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
     (void)io;
     if (address == MAP_FAILED)
         return status_of_errno();
+#ifdef MADV_HUGEPAGE
+    if (use == BITCASK_IO_STORE_LARGE) /* only ever a favour */
+        (void)madvise(address, before + size, MADV_HUGEPAGE);
+#endif
     if (writable && !populate(address, before + size)) {
         int error = errno;
 

@@ -296,6 +296,20 @@ static void on_grown(void *context)
     bitcask_background_grown(&cask->background);
 }
 
+static void on_ahead(void *context)
+{
+    struct bitcask *cask = context;
+
+    bitcask_background_ahead(&cask->background);
+}
+
+static void on_ended(void *context)
+{
+    struct bitcask *cask = context;
+
+    bitcask_background_ended(&cask->background);
+}
+
 static enum bitcask_status on_merge(void *context)
 {
     return bitcask_merge_by_itself(context);
@@ -347,6 +361,8 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
         .sealed = on_sealed,
         .key_count = on_key_count,
         .grown = on_grown,
+        .ahead = on_ahead,
+        .ended = on_ended,
         .context = cask,
     };
     struct bitcask_background_work work = {

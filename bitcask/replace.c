@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bitcask/commit.h"
+#include "bitcask/commit_inside.h"
 #include "bitcask/file_name.h"
 #include "bitcask/status.h"
 #include "hint/hint.h"
@@ -43,17 +43,47 @@ static enum bitcask_status sync_to_seal(struct bitcask_commit *commit, int *roun
     enum bitcask_status status;
 
     if ((*rounds)++ < SEAL_SYNCS_MAX)
-        return bitcask_commit_sync_active(commit);
+        return bitcask_commit_sync_oldest(commit);
     commit->cut_unsynced = false;
     status = bitcask_commit_sync_segment(commit, commit->active);
     if (status != BITCASK_OK) {
         bitcask_commit_set_failed(commit);
         return status;
     }
-    commit->synced_sequence = commit->last_sequence;
-    commit->synced_size = atomic_load(&commit->active->data_size);
+    bitcask_commit_note_synced(commit, commit->active, commit->last_sequence,
+                               atomic_load(&commit->active->data_size));
     (void)pthread_cond_broadcast(&commit->sync_done);
     return BITCASK_OK;
+}
+
+/* Or somebody else does. */
+static enum bitcask_status seal_oldest(struct bitcask_commit *commit)
+{
+    enum bitcask_status status = bitcask_commit_seal_oldest(commit);
+
+    return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+}
+
+static bool is_to_seal(const struct bitcask_commit *commit, uint64_t id)
+{
+    for (size_t i = 0; i < commit->ended_count; i++) {
+        if (commit->ended[i].segment->id == id)
+            return true;
+    }
+    return commit->active != NULL && commit->active->id == id &&
+           atomic_load(&commit->active->record_count) > 0;
+}
+
+/* The active segment, all of which is synced, and which nobody is at. */
+static void seal_active(struct bitcask_commit *commit)
+{
+    bitcask_commit_drop_windows(commit);
+    bitcask_commit_trim(commit, commit->active);
+    bitcask_commit_mark_sealed(commit, commit->active, commit->last_sequence);
+    commit->active = NULL;
+    commit->listed = NULL;
+    commit->synced_size = 0;
+    commit->rotate_next = false;
 }
 
 enum bitcask_status bitcask_commit_seal(struct bitcask_commit *commit, uint64_t id)
@@ -62,24 +92,17 @@ enum bitcask_status bitcask_commit_seal(struct bitcask_commit *commit, uint64_t 
     enum bitcask_status status = BITCASK_OK;
 
     (void)pthread_mutex_lock(&commit->lock);
-    while (status == BITCASK_OK && commit->active != NULL && commit->active->id == id &&
-           atomic_load(&commit->active->record_count) > 0) {
-        if (commit->closed) {
+    while (status == BITCASK_OK && is_to_seal(commit, id)) {
+        if (commit->closed)
             status = bitcask_commit_refuse(commit);
-        } else if (commit->syncing) {
+        else if (commit->ended_count > 0)
+            status = seal_oldest(commit);
+        else if (commit->syncing || commit->opening != NULL)
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
-        } else if (is_to_sync(commit)) {
+        else if (is_to_sync(commit))
             status = sync_to_seal(commit, &rounds);
-        } else {
-            atomic_store(&commit->active->sealed, true);
-            bitcask_segment_park(commit->segments, commit->active);
-            commit->sealed_sequence = commit->last_sequence;
-            commit->active = NULL;
-            commit->listed = NULL;
-            commit->synced_size = 0;
-            commit->rotate_next = false;
-            commit->manifest_stale = true;
-        }
+        else
+            seal_active(commit);
     }
     (void)pthread_mutex_unlock(&commit->lock);
     return status;

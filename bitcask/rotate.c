@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "bitcask/commit.h"
+#include "bitcask/commit_inside.h"
 #include "bitcask/data_file.h"
 #include "bitcask/status.h"
 #include "hint/hint.h"
@@ -27,6 +27,28 @@ static int compare_ids(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+/* Just begun, it may still vanish with the power: then it is not missed. */
+static void describe_unsealed(const struct bitcask_commit *commit,
+                              const struct bitcask_segment *segment,
+                              struct bitcask_manifest_segment *line)
+{
+    bool named = atomic_load(&segment->name_synced);
+
+    line->state = named ? BITCASK_MANIFEST_OPEN : BITCASK_MANIFEST_PREPARED;
+    line->size = named ? commit->synced_size : 0;
+    line->first_sequence = 0;
+    line->last_sequence = named ? commit->synced_sequence : 0;
+    for (size_t i = 0; i < commit->ended_count && named; i++) {
+        const struct bitcask_ended *ended = &commit->ended[i];
+
+        if (ended->segment != segment)
+            continue;
+        line->size = ended->synced_size;
+        if (line->last_sequence > ended->last_sequence)
+            line->last_sequence = ended->last_sequence;
+    }
+}
+
 /* The segments as they are now, and the ids in @prepared, as a manifest. */
 static enum bitcask_status build_manifest(struct bitcask_commit *commit,
                                           struct bitcask_manifest *manifest,
@@ -34,9 +56,10 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
                                           size_t prepared_count)
 {
     uint32_t count = atomic_load(&commit->segments->count);
-    size_t total = count + prepared_count + commit->burned_count + commit->outside_count;
+    size_t total =
+        count + prepared_count + commit->burned_count + commit->outside_count + 1;
 
-    manifest->segments = malloc((total > 0 ? total : 1) * sizeof *manifest->segments);
+    manifest->segments = malloc(total * sizeof *manifest->segments);
     if (manifest->segments == NULL)
         return bitcask_fail_memory(total * sizeof *manifest->segments);
     manifest->segment_capacity = total;
@@ -55,20 +78,16 @@ static enum bitcask_status build_manifest(struct bitcask_commit *commit,
         line.purged_sequence = segment->purged_sequence;
         if (line.size == 0) /* gone in recovery */
             continue;
-        if (!atomic_load(&segment->sealed)) {
-            /* Just begun, it may still vanish with the power: then it is not missed. */
-            line.state =
-                segment->name_synced ? BITCASK_MANIFEST_OPEN : BITCASK_MANIFEST_PREPARED;
-            line.size = segment->name_synced ? commit->synced_size : 0;
-            line.first_sequence = 0;
-            line.last_sequence = segment->name_synced ? commit->synced_sequence : 0;
-        }
+        if (!atomic_load(&segment->sealed))
+            describe_unsealed(commit, segment, &line);
         manifest->segments[manifest->segment_count++] = line;
     }
     for (size_t i = 0; i < prepared_count; i++)
         manifest->segments[manifest->segment_count++] = prepared[i];
     for (size_t i = 0; i < commit->burned_count; i++)
         manifest->segments[manifest->segment_count++] = commit->burned[i];
+    if (commit->next_line.id != 0)
+        manifest->segments[manifest->segment_count++] = commit->next_line;
     for (size_t i = 0; i < commit->outside_count; i++)
         manifest->segments[manifest->segment_count++] = commit->outside[i];
     qsort(manifest->segments, manifest->segment_count, sizeof *manifest->segments,
@@ -212,21 +231,21 @@ void bitcask_commit_wait_manifest(struct bitcask_commit *commit)
         (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
 }
 
-enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit *commit,
-                                                           bool *switched)
+static enum bitcask_status write_unlocked(struct bitcask_commit *commit,
+                                          const struct bitcask_manifest_segment *prepared,
+                                          size_t prepared_count, enum room room,
+                                          bool *switched)
 {
     struct bitcask_manifest manifest;
-    size_t count;
-    const struct bitcask_manifest_segment *prepared = rest_of_prepared(commit, &count);
     enum bitcask_status status;
 
     *switched = false;
     bitcask_manifest_init(&manifest);
-    status = build_manifest(commit, &manifest, prepared, count);
+    status = build_manifest(commit, &manifest, prepared, prepared_count);
     if (status == BITCASK_OK) {
         commit->manifest_writing = true;
         (void)pthread_mutex_unlock(&commit->lock);
-        status = write_built(commit, &manifest, ROOM_RESERVE, false, switched);
+        status = write_built(commit, &manifest, room, false, switched);
         (void)pthread_mutex_lock(&commit->lock);
         commit->manifest_writing = false;
         (void)pthread_cond_broadcast(&commit->sync_done);
@@ -236,6 +255,15 @@ enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit
     }
     bitcask_manifest_release(&manifest);
     return status;
+}
+
+enum bitcask_status bitcask_commit_write_manifest_unlocked(struct bitcask_commit *commit,
+                                                           bool *switched)
+{
+    size_t count;
+    const struct bitcask_manifest_segment *prepared = rest_of_prepared(commit, &count);
+
+    return write_unlocked(commit, prepared, count, ROOM_RESERVE, switched);
 }
 
 enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit, uint64_t *salt)
@@ -250,70 +278,111 @@ enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit, uint6
     return BITCASK_OK;
 }
 
-static enum bitcask_status prepare(struct bitcask_commit *commit, enum room room)
+void bitcask_commit_try_manifest(struct bitcask_commit *commit)
 {
-    uint64_t first_id = commit->next_id;
-    size_t count =
-        PREPARE_COUNT_MIN + atomic_load(&commit->segments->count) / PREPARE_SHARE;
-    struct bitcask_manifest_segment *prepared = calloc(count, sizeof *prepared);
+    size_t count;
+    const struct bitcask_manifest_segment *prepared = rest_of_prepared(commit, &count);
+    bool switched;
+
+    (void)write_unlocked(commit, prepared, count, ROOM_FREE, &switched);
+}
+
+static enum bitcask_status choose_ids(struct bitcask_commit *commit,
+                                      struct bitcask_manifest_segment *prepared,
+                                      size_t count)
+{
     enum bitcask_status status = BITCASK_OK;
 
-    if (prepared == NULL)
-        return bitcask_fail_memory(count * sizeof *prepared);
     for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
         prepared[i].state = BITCASK_MANIFEST_PREPARED;
-        prepared[i].id = first_id + i;
+        prepared[i].id = commit->next_id + i;
         status = bitcask_commit_new_salt(commit, &prepared[i].salt);
     }
-    if (status == BITCASK_OK) {
-        commit->next_id = first_id + count;
-        status = write_manifest(commit, prepared, count, room);
-    }
-    if (status != BITCASK_OK) {
-        commit->next_id = first_id;
-        free(prepared);
-        return status;
-    }
-    free(commit->prepared);
-    commit->prepared = prepared;
-    commit->prepared_count = count;
-    commit->prepared_next = 0;
-    return BITCASK_OK;
+    return status;
 }
 
 /*
- * Create the file of the next prepared id. If that fails the id is not used again: a
- * sector of its first file may be found in another one, one day, and must not look like
- * one of a file that is in use.
+ * Give out ids, which a MANIFEST lists before any is used. While it is written nobody
+ * else takes or gives out any; but it may be written once more, with these.
  */
-static enum bitcask_status create_segment(struct bitcask_commit *commit,
-                                          struct bitcask_segment **out)
+static enum bitcask_status prepare(struct bitcask_commit *commit, enum room room,
+                                   bool locked)
 {
-    const struct bitcask_manifest_segment *next =
-        &commit->prepared[commit->prepared_next];
-    struct bitcask_io *io = commit->io;
-    struct bitcask_file_header header = {
-        .segment_id = next->id,
-        .salt = next->salt,
-        .created_ms = io->wall_ms(io),
-    };
-    struct bitcask_manifest_segment *burned =
-        realloc(commit->burned, (commit->burned_count + 1) * sizeof *burned);
-    bitcask_file file = BITCASK_NO_FILE;
+    struct bitcask_manifest_segment *before = commit->prepared;
+    size_t before_count = commit->prepared_count;
+    size_t before_next = commit->prepared_next;
+    size_t count =
+        PREPARE_COUNT_MIN + atomic_load(&commit->segments->count) / PREPARE_SHARE;
+    struct bitcask_manifest_segment *prepared = calloc(count, sizeof *prepared);
+    bool switched;
     enum bitcask_status status;
 
-    if (burned == NULL)
-        return bitcask_fail_memory((commit->burned_count + 1) * sizeof *burned);
-    commit->burned = burned;
-    commit->prepared_next++;
-    status = bitcask_data_file_create(io, commit->directory, &header, &file);
-    if (status == BITCASK_OK) {
-        status = bitcask_segments_add(commit->segments, next->id, next->salt, file, out);
-        if (status != BITCASK_OK)
-            io->close(io, file);
-    }
+    if (prepared == NULL)
+        return bitcask_fail_memory(count * sizeof *prepared);
+    status = choose_ids(commit, prepared, count);
     if (status != BITCASK_OK) {
-        burned[commit->burned_count++] = *next;
+        free(prepared);
+        return status;
+    }
+    commit->next_id += count;
+    commit->prepared = prepared;
+    commit->prepared_count = count;
+    commit->prepared_next = 0;
+    status = locked ? write_manifest(commit, prepared, count, room)
+                    : write_unlocked(commit, prepared, count, room, &switched);
+    if (status == BITCASK_OK) {
+        free(before);
+        return BITCASK_OK;
+    }
+    free(prepared);
+    commit->next_id -= count;
+    commit->prepared = before;
+    commit->prepared_count = before_count;
+    commit->prepared_next = before_next;
+    return status;
+}
+
+enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
+{
+    return prepare(commit, ROOM_RESERVE, true);
+}
+
+enum bitcask_status bitcask_commit_prepare_unlocked(struct bitcask_commit *commit)
+{
+    return prepare(commit, ROOM_FREE, false);
+}
+
+enum bitcask_status bitcask_commit_reserve_burned(struct bitcask_commit *commit)
+{
+    size_t size = (commit->burned_count + 1) * sizeof *commit->burned;
+    struct bitcask_manifest_segment *burned = realloc(commit->burned, size);
+
+    if (burned == NULL)
+        return bitcask_fail_memory(size);
+    commit->burned = burned;
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_commit_create_segment(
+    struct bitcask_commit *commit, const struct bitcask_manifest_segment *line,
+    struct bitcask_segment **out)
+{
+    struct bitcask_io *io = commit->io;
+    struct bitcask_file_header header = {
+        .segment_id = line->id,
+        .salt = line->salt,
+        .created_ms = io->wall_ms(io),
+    };
+    bitcask_file file = BITCASK_NO_FILE;
+    enum bitcask_status status =
+        bitcask_data_file_create(io, commit->directory, &header, &file);
+
+    if (status != BITCASK_OK)
+        return status;
+    status =
+        bitcask_segments_add_outside(commit->segments, line->id, line->salt, file, out);
+    if (status != BITCASK_OK) {
+        io->close(io, file);
         return status;
     }
     atomic_store(&(*out)->data_size, BITCASK_FILE_HEADER_SIZE);
@@ -321,52 +390,97 @@ static enum bitcask_status create_segment(struct bitcask_commit *commit,
     return BITCASK_OK;
 }
 
-enum bitcask_status bitcask_commit_prepare(struct bitcask_commit *commit)
+/*
+ * Make the next segment now. If that fails its id is not used again: a sector of its
+ * first file may be found in another one, one day, and must not look like one of a file
+ * that is in use.
+ */
+static enum bitcask_status make_next(struct bitcask_commit *commit, bool reserved)
 {
-    return prepare(commit, ROOM_RESERVE);
+    enum bitcask_status status = bitcask_commit_reserve_burned(commit);
+
+    if (status == BITCASK_OK && commit->prepared_next == commit->prepared_count)
+        status = prepare(commit, reserved ? ROOM_RESERVE : ROOM_HINTS, true);
+    if (status != BITCASK_OK)
+        return status;
+    commit->next_line = commit->prepared[commit->prepared_next++];
+    status = bitcask_commit_create_segment(commit, &commit->next_line, &commit->next);
+    if (status != BITCASK_OK) {
+        commit->burned[commit->burned_count++] = commit->next_line;
+        commit->next_line.id = 0;
+    }
+    return status;
+}
+
+/*
+ * Without help: sync what is left. What was cut off must not come back with the power:
+ * the next segment begins with the number that it had.
+ */
+static enum bitcask_status sync_old(struct bitcask_commit *commit,
+                                    struct bitcask_segment *old)
+{
+    enum bitcask_status status;
+
+    if (commit->synced_sequence == commit->last_sequence && old->name_synced &&
+        !commit->cut_unsynced)
+        return BITCASK_OK;
+    commit->cut_unsynced = false;
+    status = bitcask_commit_sync_segment(commit, old);
+    if (status != BITCASK_OK) {
+        bitcask_commit_set_failed(commit);
+        return status;
+    }
+    bitcask_commit_note_synced(commit, old, commit->last_sequence,
+                               atomic_load(&old->data_size));
+    (void)pthread_cond_broadcast(&commit->sync_done);
+    return BITCASK_OK;
+}
+
+/* With help: leave it to be synced and sealed. */
+static void end_old(struct bitcask_commit *commit, struct bitcask_segment *old)
+{
+    commit->ended[commit->ended_count++] = (struct bitcask_ended){
+        .segment = old,
+        .last_sequence = commit->last_sequence,
+        .ended_ms = commit->io->monotonic_ms(commit->io),
+        .synced_size = commit->synced_size,
+        .synced = commit->synced_sequence == commit->last_sequence &&
+                  commit->synced_size == atomic_load(&old->data_size) && old->name_synced,
+    };
+    commit->listener.ended(commit->listener.context);
 }
 
 enum bitcask_status bitcask_commit_rotate(struct bitcask_commit *commit, bool reserved)
 {
     struct bitcask_segment *old = commit->active;
-    struct bitcask_segment *next = NULL;
-    enum bitcask_status status;
+    enum bitcask_status status = BITCASK_OK;
 
-    /*
-     * What was cut off must not come back with the power: the next segment begins with
-     * the number that it had.
-     */
-    if (old != NULL && (commit->synced_sequence < commit->last_sequence ||
-                        !old->name_synced || commit->cut_unsynced)) {
-        commit->cut_unsynced = false;
-        status = bitcask_commit_sync_segment(commit, old);
-        if (status != BITCASK_OK) {
-            bitcask_commit_set_failed(commit);
-            return status;
-        }
-        commit->synced_sequence = commit->last_sequence;
-        commit->synced_size = atomic_load(&old->data_size);
-        (void)pthread_cond_broadcast(&commit->sync_done);
-    }
-    if (commit->prepared_next == commit->prepared_count) {
-        status = prepare(commit, reserved ? ROOM_RESERVE : ROOM_HINTS);
-        if (status != BITCASK_OK)
-            return status;
-    }
-    status = create_segment(commit, &next);
+    if (old != NULL && !commit->helped)
+        status = sync_old(commit, old);
+    if (status == BITCASK_OK && commit->next == NULL)
+        status = make_next(commit, reserved);
     if (status != BITCASK_OK)
         return status;
 
-    commit->total_size += BITCASK_FILE_HEADER_SIZE;
-    if (old != NULL) {
-        atomic_store(&old->sealed, true);
-        bitcask_segment_park(commit->segments, old);
-        commit->sealed_sequence = commit->last_sequence;
+    bitcask_commit_drop_windows(commit);
+    if (old != NULL && commit->helped) {
+        end_old(commit, old);
+    } else if (old != NULL) {
+        bitcask_commit_trim(commit, old);
+        bitcask_commit_mark_sealed(commit, old, commit->last_sequence);
         commit->listener.sealed(old, commit->listener.context);
     }
-    commit->active = next;
+    commit->active = commit->next;
+    atomic_store(&commit->active->member, true);
+    commit->total_size += BITCASK_FILE_HEADER_SIZE;
+    commit->window = commit->next_window;
+    commit->next = NULL;
+    commit->next_window = (struct bitcask_window){ 0 };
+    commit->next_line.id = 0;
+    commit->next_failed = false;
     commit->cut_unsynced = false;
     commit->synced_size = 0; /* not even the header is */
     commit->rotate_next = false;
+    bitcask_commit_ask(commit);
     return BITCASK_OK;
 }

@@ -184,8 +184,8 @@ void bitcask_segment_map(struct bitcask_segments *segments,
 
     if (!segments->use_mapping || size == 0 || size > SIZE_MAX / 2)
         return;
-    if (io->map(io, atomic_load(&segment->file), 0, (size_t)size, false, &segment->map) ==
-        BITCASK_OK)
+    if (io->map(io, atomic_load(&segment->file), 0, (size_t)size, BITCASK_IO_LOAD,
+                &segment->map) == BITCASK_OK)
         segment->map_size = (size_t)size;
     else
         segment->map = NULL;

@@ -22,6 +22,20 @@ static void on_sealed(struct bitcask_segment *segment, void *context)
         fixture->sealed_ids[fixture->sealed_count++] = segment->id;
 }
 
+static void on_ahead(void *context)
+{
+    struct commit_fixture *fixture = context;
+
+    fixture->ahead_calls++;
+}
+
+static void on_ended(void *context)
+{
+    struct commit_fixture *fixture = context;
+
+    fixture->ended_calls++;
+}
+
 static uint64_t on_key_count(void *context)
 {
     struct commit_fixture *fixture = context;
@@ -58,6 +72,8 @@ void commit_fixture_begin(struct commit_fixture *fixture, uint64_t file_size_max
         .unsynced = on_unsynced,
         .sealed = on_sealed,
         .key_count = on_key_count,
+        .ahead = on_ahead,
+        .ended = on_ended,
         .context = fixture,
     };
 
@@ -183,9 +199,12 @@ size_t commit_fixture_walk(struct commit_fixture *fixture,
 
     for (uint32_t i = 0; i < segment_count; i++) {
         struct bitcask_segment *segment = bitcask_segments_get(&fixture->segments, i);
-        size_t found =
-            walk_segment(fixture, segment, records + count, COMMIT_RECORDS_MAX - count);
+        size_t found;
 
+        if (segment == NULL) /* it was made for later, and not used */
+            continue;
+        found =
+            walk_segment(fixture, segment, records + count, COMMIT_RECORDS_MAX - count);
         assert_int_equal(atomic_load(&segment->record_count), found);
         if (found > 0) {
             assert_int_equal(atomic_load(&segment->first_sequence),

@@ -34,6 +34,8 @@ struct commit_fixture {
     uint64_t sealed_ids[COMMIT_RECORDS_MAX];
     size_t sealed_count;
     long unsynced_calls;
+    long ahead_calls;
+    long ended_calls;
     uint64_t key_count;
 
     struct commit_record appended[COMMIT_RECORDS_MAX];

@@ -217,19 +217,21 @@ static enum bitcask_status truncate_file(struct bitcask_io *io, bitcask_file fil
 static enum bitcask_status allocate_space(struct bitcask_io *io, bitcask_file file,
                                           uint64_t offset, uint64_t size)
 {
-    enum bitcask_status status = admit(io, FAULT_ALLOCATE);
+    enum bitcask_status status = ((struct fault_io *)io)->no_allocate
+                                     ? BITCASK_UNSUPPORTED
+                                     : admit(io, FAULT_ALLOCATE);
 
     return status == BITCASK_OK ? real()->allocate(real(), file, offset, size) : status;
 }
 
 static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
-                                    uint64_t offset, size_t size, bool writable,
+                                    uint64_t offset, size_t size, enum bitcask_io_use use,
                                     const uint8_t **out)
 {
     enum bitcask_status status = admit(io, FAULT_MAP);
 
     if (status == BITCASK_OK)
-        status = real()->map(real(), file, offset, size, writable, out);
+        status = real()->map(real(), file, offset, size, use, out);
     if (status == BITCASK_OK)
         count_map(io, 1);
     return status;

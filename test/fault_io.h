@@ -77,6 +77,8 @@ struct fault_io {
     fault_hook *before; /* NULL: none */
     void *before_context;
 
+    bool no_allocate; /* as on a file system that cannot: all appends are writes */
+
     /* 0: the real clock. Sleeping moves a clock that was set, and takes no time. */
     _Atomic uint64_t wall_ms;
     _Atomic uint64_t monotonic_ms;

@@ -107,6 +107,11 @@ void sim_disk_set_capacity(struct sim_disk *disk, uint64_t size)
     disk->size_max = size;
 }
 
+void sim_disk_set_no_allocate(struct sim_disk *disk)
+{
+    disk->no_allocate = true;
+}
+
 void sim_disk_pass_ms(struct sim_disk *disk, uint64_t ms)
 {
     (void)pthread_mutex_lock(&disk->lock);

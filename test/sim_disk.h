@@ -105,6 +105,8 @@ long sim_disk_failure_count(struct sim_disk *disk);
 long sim_disk_call_count(struct sim_disk *disk);
 /* All files together may have so many bytes; UINT64_MAX, as at first: any. */
 void sim_disk_set_capacity(struct sim_disk *disk, uint64_t size);
+/* As on a file system that cannot allocate: all appends are writes. */
+void sim_disk_set_no_allocate(struct sim_disk *disk);
 /* Move both clocks. Sleeping does so too. The wall clock may step back. */
 void sim_disk_pass_ms(struct sim_disk *disk, uint64_t ms);
 void sim_disk_step_wall_ms(struct sim_disk *disk, int64_t ms);

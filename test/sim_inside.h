@@ -108,6 +108,7 @@ struct sim_disk {
     uint64_t chance; /* salts, and where a write is cut in two */
     uint64_t salt_chance;
     uint64_t size_max; /* of all files together */
+    bool no_allocate;
     uint64_t monotonic_ms;
     uint64_t wall_ms;
     uint64_t change_number; /* of the last change */

@@ -554,6 +554,8 @@ static enum bitcask_status allocate_space(struct bitcask_io *io, bitcask_file fi
     const struct sim_handle *handle = handle_of(disk, file);
     enum bitcask_status status = begin(disk, FAULT_ALLOCATE, handle->name);
 
+    if (status == BITCASK_OK && disk->no_allocate)
+        status = refuse(EOPNOTSUPP, BITCASK_UNSUPPORTED);
     if (status == BITCASK_OK &&
         sim_fitting(disk, inode_of(disk, file), offset, size) < size)
         status = refuse(ENOSPC, BITCASK_NO_SPACE);
@@ -563,7 +565,7 @@ static enum bitcask_status allocate_space(struct bitcask_io *io, bitcask_file fi
 }
 
 static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
-                                    uint64_t offset, size_t size, bool writable,
+                                    uint64_t offset, size_t size, enum bitcask_io_use use,
                                     const uint8_t **out)
 {
     struct sim_disk *disk = disk_of(io);
@@ -571,15 +573,16 @@ static enum bitcask_status map_file(struct bitcask_io *io, bitcask_file file,
     enum bitcask_status status = begin(disk, FAULT_MAP, handle->name);
 
     /* Whole pages without a byte of the file cannot be brought in. */
-    if (status == BITCASK_OK && writable &&
+    if (status == BITCASK_OK && use != BITCASK_IO_LOAD &&
         offset + size >= inode_of(disk, file)->now_size + PAGE_SIZE)
         status = refuse(EFAULT, BITCASK_IO);
     if (status == BITCASK_OK) {
         struct sim_mapping *mapping = sim_memory(NULL, sizeof *mapping);
 
-        *mapping = (struct sim_mapping){ sim_memory(NULL, size), offset,   size,
-                                         handle->inode,          writable, "",
-                                         disk->mappings };
+        *mapping = (struct sim_mapping){
+            sim_memory(NULL, size), offset, size,          handle->inode,
+            use != BITCASK_IO_LOAD, "",     disk->mappings
+        };
         strcpy(mapping->name, handle->name);
         disk->mappings = mapping;
         sim_refresh_mappings(disk, handle->inode, offset, offset + size);

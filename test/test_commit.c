@@ -45,7 +45,7 @@ static void records_lie_side_by_side_in_order(void **state)
         assert_int_equal(fixture->appended[i].offset, offset);
         offset += commit_fixture_record_size("key", i * 3);
     }
-    assert_int_equal(test_disk_size(fixture->disk, "0000000001.data"), offset);
+    assert_int_equal(atomic_load(&fixture->commit.active->data_size), offset);
     commit_fixture_check(fixture);
 }
 

@@ -200,18 +200,23 @@ static void check_manifest(struct commit_fixture *fixture)
     bitcask_manifest_release(&manifest);
 }
 
-/* No file has more than its whole records. */
+/* No file has more than its whole records, and zeros where space was allocated. */
 static void check_sizes(struct commit_fixture *fixture)
 {
     uint32_t count = atomic_load(&fixture->segments.count);
 
     for (uint32_t i = 0; i < count; i++) {
         struct bitcask_segment *segment = bitcask_segments_get(&fixture->segments, i);
+        size_t data_size = (size_t)atomic_load(&segment->data_size);
         char name[BITCASK_NAME_SIZE];
+        struct bitcask_buffer bytes = { 0 };
 
         bitcask_data_name(name, segment->id);
-        assert_int_equal(test_disk_size(fixture->disk, name),
-                         atomic_load(&segment->data_size));
+        test_disk_read(fixture->disk, name, &bytes);
+        assert_true(bytes.size >= data_size);
+        for (size_t k = data_size; k < bytes.size; k++)
+            assert_int_equal(((const uint8_t *)bytes.data)[k], 0);
+        bitcask_buffer_release(&bytes);
     }
 }
 

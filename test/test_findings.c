@@ -59,6 +59,7 @@ static void a_cut_is_synced_before_the_next_file_begins(void **state)
         struct sim_disk *disk = sim_disk_new(1);
         struct bitcask *cask = open_cask(disk, &durable);
 
+        sim_disk_set_no_allocate(disk);
         assert_status(put(cask, "first", 2000), BITCASK_OK);
         fail_once(disk, FAULT_WRITE, BITCASK_NO_SPACE, (size_t)partial * 600);
         assert_status(put(cask, "failed", 1000), BITCASK_NO_SPACE);
@@ -404,6 +405,7 @@ static void an_id_of_which_a_file_failed_is_not_used_again(void **state)
     size_t size;
 
     (void)state;
+    sim_disk_set_no_allocate(disk);
     assert_status(put(cask, "first", 2000), BITCASK_OK);
     fail_once(disk, FAULT_WRITE, BITCASK_NO_SPACE, 64);
     assert_status(put(cask, "second", 3500), BITCASK_NO_SPACE);
@@ -451,6 +453,7 @@ static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
     for (uint64_t i = 0; i < 2; i++) {
         struct sim_disk *disk = sim_disk_new(i + 1);
 
+        sim_disk_set_no_allocate(disk);
         cask = open_cask(disk, &durable);
         for (int k = 0; k < (i == 0 ? 6 : 9); k++) {
             char key[2] = { (char)('a' + k), '\0' };

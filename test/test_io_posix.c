@@ -204,7 +204,8 @@ static void a_mapping_shows_what_is_written_later(void **state)
     bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
     const uint8_t *map = NULL;
 
-    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, false, &map), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, BITCASK_IO_LOAD, &map),
+                  BITCASK_OK);
     assert_status(disk->io->write(disk->io, file, 5000, &part, 1), BITCASK_OK);
     assert_memory_equal(map + 5000, "hello", 5);
     disk->io->close(disk->io, file);
@@ -222,7 +223,8 @@ static void what_is_stored_in_a_mapping_is_in_the_file(void **state)
     size_t got = 0;
 
     assert_status(disk->io->write(disk->io, file, 0, &part, 1), BITCASK_OK);
-    assert_status(disk->io->map(disk->io, file, 0, 4096, true, &map), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 0, 4096, BITCASK_IO_STORE, &map),
+                  BITCASK_OK);
     disk->io->store(disk->io, map + 1, "ipp", 3);
     assert_status(disk->io->read(disk->io, file, 0, bytes, 5, &got), BITCASK_OK);
     assert_int_equal(got, 5);
@@ -255,7 +257,8 @@ static void what_is_allocated_is_zero_and_can_be_stored_to(void **state)
     assert_memory_equal(bytes, "hello\0\0\0\0\0\0\0\0\0\0\0", 16);
 
     /* From any offset, page or not. */
-    assert_status(disk->io->map(disk->io, file, 50001, 50003, true, &map), BITCASK_OK);
+    assert_status(disk->io->map(disk->io, file, 50001, 50003, BITCASK_IO_STORE, &map),
+                  BITCASK_OK);
     disk->io->store(disk->io, map + 50000, "end", 3);
     disk->io->unmap(disk->io, map, 50003);
     assert_status(disk->io->read(disk->io, file, 100000, bytes, 16, &got), BITCASK_OK);
@@ -276,7 +279,8 @@ static void pages_behind_the_end_are_an_error_and_no_signal(void **state)
     const uint8_t *map = NULL;
 
 #ifdef MADV_POPULATE_WRITE
-    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, true, &map), BITCASK_IO);
+    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, BITCASK_IO_STORE, &map),
+                  BITCASK_IO);
 #else
     (void)map;
 #endif

@@ -16,7 +16,7 @@ bitcask/inspect
 bitcask/bytes bitcask/io bitcask/slab bitcask/status
 bitcask/buffer bitcask/check bitcask/io_posix bitcask/merge_writer bitcask/sequence_set
 bitcask/zeros
-bitcask/format bitcask/file_name
+bitcask/format bitcask/file_name bitcask/window
 bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
 bitcask/inspector
@@ -24,7 +24,8 @@ bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment bitcask/hint_compare
 bitcask/commit bitcask/merge_plan
-bitcask/background bitcask/rotate bitcask/replace
+bitcask/background bitcask/commit_inside
+bitcask/ahead bitcask/append bitcask/sync bitcask/rotate bitcask/replace
 bitcask/cask
 bitcask/chain bitcask/directory bitcask/merge
 bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
@@ -56,7 +57,7 @@ sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
 sys/vfs.h bitcask/io_posix.c
 pthread.h bitcask/sequence_set.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
-pthread.h bitcask/commit.h bitcask/commit.c bitcask/verify.h
+pthread.h bitcask/commit.h bitcask/append.c bitcask/verify.h
 pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h
 signal.h bitcask/background.c
 signal.h bitcask/verify_files.c bitcask/load.c bitcask/merge_finish.c bitcask/merge_writer.c

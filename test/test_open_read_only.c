@@ -123,11 +123,13 @@ static void a_reader_changes_nothing_of_a_cask_that_needs_recovery(void **state)
 {
     struct test_disk *disk = *state;
     struct test_image image = { 0 };
-    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct bitcask *cask;
     struct bitcask_stat stat;
     const struct test_image_file *newest;
     uint64_t size;
 
+    disk->fault.no_allocate = true;
+    cask = test_cask_open(disk, NULL);
     test_history_write(cask, 1, 149);
     size = test_cask_stat(cask).data_size;
     test_history_write(cask, 150, 150);

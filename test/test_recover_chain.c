@@ -406,11 +406,13 @@ static void what_is_recovered_is_written_again_and_synced_before_it_is_used(void
     };
     struct test_disk *disk = *state;
     struct test_image image = { 0 };
-    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct bitcask *cask;
     size_t written, cut, synced;
     uint64_t kept_size;
     uint64_t again = 0;
 
+    disk->fault.no_allocate = true;
+    cask = test_cask_open(disk, NULL);
     test_history_write(cask, 1, WRITE_COUNT - 1);
     kept_size = test_disk_size(disk, FIRST_DATA);
     test_history_write(cask, WRITE_COUNT, WRITE_COUNT);

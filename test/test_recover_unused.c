@@ -107,12 +107,15 @@ static void assert_cut(struct test_disk *disk, uint64_t count, uint64_t cut_size
 /* A cask of one file that was not closed; the size of the file. */
 static uint64_t make_unclean(struct test_disk *disk, struct test_image *image)
 {
-    struct bitcask *cask = test_cask_open(disk, &unsynced);
+    struct bitcask *cask;
 
+    disk->fault.no_allocate = true; /* the file ends with its last record */
+    cask = test_cask_open(disk, &unsynced);
     test_history_write(cask, 1, WRITE_COUNT);
     test_image_take(image, disk->path);
     test_cask_close(cask);
     test_image_restore(image, disk);
+    disk->fault.no_allocate = false;
     return test_disk_size(disk, FIRST_DATA);
 }
 

@@ -208,7 +208,8 @@ static void a_seal_that_fails_seals_nothing(void **state)
         enum bitcask_status status;
 
         begin(fixture, 3);
-        arm(fixture, FAULT_ANY, n);
+        arm(fixture, FAULT_ANY & ~FAULT_BIT(FAULT_TRUNCATE),
+            n); /* what it cuts is zeros */
         status = bitcask_commit_seal(&fixture->commit, 1);
         failures = disarm(fixture);
         assert_int_equal(status == BITCASK_OK, failures == 0);

@@ -519,7 +519,8 @@ static void writes_and_stores_have_three_moments(void **state)
 
     sim_disk_set_hook(fixture->disk, NULL, NULL);
     write_all(fixture, file, 0, 'a', 1100);
-    assert_status(fixture->io->map(fixture->io, file, 0, 4096, true, &map), BITCASK_OK);
+    assert_status(fixture->io->map(fixture->io, file, 0, 4096, BITCASK_IO_STORE, &map),
+                  BITCASK_OK);
     sim_disk_set_hook(fixture->disk, see, &witness);
     fixture->io->store(fixture->io, map + 100, bytes, sizeof bytes);
     for (int i = 0; i < 3; i++)
@@ -538,7 +539,8 @@ static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
     uint8_t byte = 0;
     size_t got;
 
-    assert_status(fixture->io->map(fixture->io, file, 0, 4096, true, &map), BITCASK_OK);
+    assert_status(fixture->io->map(fixture->io, file, 0, 4096, BITCASK_IO_STORE, &map),
+                  BITCASK_OK);
     assert_int_equal(map[511], 'a');
     write_all(fixture, file, 512, 'b', 10);
     assert_int_equal(map[521], 'b');
@@ -567,7 +569,8 @@ static void what_was_allocated_is_never_noise(void **state)
     unsigned long_count = 0;
 
     assert_status(fixture->io->allocate(fixture->io, file, 50, 4046), BITCASK_OK);
-    assert_status(fixture->io->map(fixture->io, file, 512, 3584, true, &map), BITCASK_OK);
+    assert_status(fixture->io->map(fixture->io, file, 512, 3584, BITCASK_IO_STORE, &map),
+                  BITCASK_OK);
     assert_int_equal(map[0], 0);
     fixture->io->store(fixture->io, map + 1024, "s", 1);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {

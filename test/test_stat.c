@@ -302,9 +302,11 @@ static void a_torn_tail_is_reported_once(void **state)
     struct test_disk *disk = *state;
     struct test_image image = { 0 };
     struct segments *segments;
-    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct bitcask *cask;
     uint64_t whole_size;
 
+    disk->fault.no_allocate = true; /* so that the file ends with its last record */
+    cask = test_cask_open(disk, NULL);
     test_history_write(cask, 1, 9);
     whole_size = test_disk_size(disk, FIRST_DATA);
     test_history_write(cask, 10, 10);

@@ -45,6 +45,7 @@ static void a_write_that_fails_half_way_leaves_no_trace(void **state)
     struct test_image image = { 0 };
 
     test_disk_skip_syncs(disk);
+    disk->fault.no_allocate = true;
     for (size_t i = 0; i < LENGTH_OF(partial_sizes) * LENGTH_OF(statuses); i++) {
         struct fault_plan plan = {
             .calls = FAULT_BIT(FAULT_WRITE),
@@ -86,8 +87,10 @@ static void a_write_that_cannot_be_undone_ends_all_writing(void **state)
         .count = 2,
         .status = BITCASK_NO_SPACE,
     };
-    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct bitcask *cask;
 
+    disk->fault.no_allocate = true;
+    cask = test_cask_open(disk, NULL);
     test_history_write(cask, 1, 6);
     fault_io_arm(&disk->fault, &plan);
     assert_status(test_history_try(cask, 7), BITCASK_NO_SPACE);

@@ -114,8 +114,9 @@ static void note_record(struct history *history, const struct bitcask_record *re
     history->order[record->sequence] = number;
 }
 
-static void note_records(struct history *history, const uint8_t *bytes, size_t size,
-                         const char *name)
+/* How many bytes at the end are no whole record. */
+static size_t note_records(struct history *history, const uint8_t *bytes, size_t size,
+                           const char *name)
 {
     struct bitcask_record record;
 
@@ -123,10 +124,8 @@ static void note_records(struct history *history, const uint8_t *bytes, size_t s
         uint64_t record_size;
 
         if (bitcask_record_decode(bytes, size, &record) != BITCASK_OK ||
-            bitcask_record_size(&record) > size) {
-            history_problem(history, "bytes were written that are no whole record");
-            return;
-        }
+            bitcask_record_size(&record) > size)
+            return size;
         record_size = bitcask_record_size(&record);
         if (record.kind == BITCASK_RECORD_BATCH) /* its value is its records */
             record_size = bitcask_record_prefix_size(&record);
@@ -137,6 +136,19 @@ static void note_records(struct history *history, const uint8_t *bytes, size_t s
         bytes += record_size;
         size -= (size_t)record_size;
     }
+    return 0;
+}
+
+/* A record that is stored comes in pieces, one right behind the other. */
+static void note_store(struct history *history, const struct sim_moment *moment)
+{
+    size_t before = moment->offset == history->stored_end ? history->stored_part : 0;
+
+    history->stored_part = note_records(history, moment->bytes - before,
+                                        moment->size + before, moment->name);
+    history->stored_end = moment->offset + moment->size;
+    if (history->stored_part > BITCASK_RECORD_PREFIX_MAX + HISTORY_KEY_MAX)
+        history_problem(history, "bytes were stored that are no whole record");
 }
 
 void history_tap(struct history *history, const struct sim_moment *moment)
@@ -147,6 +159,8 @@ void history_tap(struct history *history, const struct sim_moment *moment)
     if (moment->when == SIM_AFTER && moment->call == FAULT_DIRECTORY_SYNC &&
         moment->failed)
         history->sync_failed = true;
+    if (strcmp(moment->name, "LOCK") == 0) /* another process begins */
+        history->stored_part = 0;
     if (moment->when != SIM_AFTER || length < 5 ||
         strcmp(moment->name + length - 5, ".data") != 0)
         return;
@@ -157,8 +171,11 @@ void history_tap(struct history *history, const struct sim_moment *moment)
         history->cut_failed = true;
     if (moment->failed || (moment->call != FAULT_WRITE && moment->call != SIM_STORE))
         return;
-    if (moment->size > skip)
-        note_records(history, moment->bytes + skip, moment->size - skip, moment->name);
+    if (moment->call == SIM_STORE)
+        note_store(history, moment);
+    else if (moment->size > skip && note_records(history, moment->bytes + skip,
+                                                 moment->size - skip, moment->name) > 0)
+        history_problem(history, "bytes were written that are no whole record");
 }
 
 /* WRITING */

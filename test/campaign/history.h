@@ -49,8 +49,10 @@ struct history {
     struct history_write writes[HISTORY_WRITES_MAX + 1]; /* 1 is the first */
     unsigned write_count;
     unsigned order[HISTORY_WRITES_MAX + 1]; /* the write of each sequence number */
-    uint64_t last_sequence;                 /* that went by */
-    uint64_t acked_sequence;                /* the highest that was acknowledged */
+    uint64_t stored_end;                    /* of the last store into a data file, */
+    size_t stored_part;       /* and how much of a record it was the end of */
+    uint64_t last_sequence;   /* that went by */
+    uint64_t acked_sequence;  /* the highest that was acknowledged */
     uint64_t synced_sequence; /* the highest that no power failure may take */
     bool may_fail;            /* calls of the system are to fail: ours may say so */
     bool sync_failed;         /* that of a data file, or of the directory, has */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bitcask/commit.h"
+#include "bitcask/commit_inside.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -9,6 +9,15 @@
 #include "bitcask/buffer.h"
 #include "bitcask/data_file.h"
 #include "bitcask/status.h"
+
+/*
+ * No window before so much was appended: a program that puts a few records and ends has
+ * more trouble with one than without. Small files begin sooner.
+ */
+enum {
+    WINDOW_FROM_MAX = 16 << 10,
+    WINDOW_SHARE = 8
+};
 
 enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
                                         struct bitcask_segments *segments,
@@ -30,6 +39,9 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     commit->listener = *listener;
     commit->file_size_max = file_size_max;
     commit->merge_size = merge_size;
+    commit->window_from = file_size_max / WINDOW_SHARE < WINDOW_FROM_MAX
+                              ? file_size_max / WINDOW_SHARE
+                              : WINDOW_FROM_MAX;
     commit->active = start->active;
     commit->last_sequence = start->last_sequence;
     commit->synced_sequence = start->last_sequence;
@@ -63,10 +75,19 @@ no_lock:
     return bitcask_fail_memory(sizeof *commit);
 }
 
+static void close_windows(struct bitcask_commit *commit)
+{
+    bitcask_window_close(&commit->window, commit->io);
+    bitcask_window_close(&commit->window_next, commit->io);
+    bitcask_window_close(&commit->window_left, commit->io);
+    bitcask_window_close(&commit->next_window, commit->io);
+}
+
 void bitcask_commit_release(struct bitcask_commit *commit)
 {
     if (commit->io == NULL)
         return;
+    close_windows(commit);
     free(commit->prepared);
     free(commit->burned);
     free(commit->outside);
@@ -78,20 +99,11 @@ void bitcask_commit_release(struct bitcask_commit *commit)
 void bitcask_commit_abandon(struct bitcask_commit *commit)
 {
     if (commit->io != NULL && pthread_mutex_trylock(&commit->lock) == 0) {
+        close_windows(commit);
         free(commit->prepared);
         free(commit->burned);
         free(commit->outside);
     }
-}
-
-/*
- * READ_ONLY and NO_MEMORY say that nothing was done. Of a write or sync that failed with
- * them, on a file system that has just given up for example, nobody knows that.
- */
-static enum bitcask_status uncertain(enum bitcask_status status)
-{
-    return status == BITCASK_READ_ONLY || status == BITCASK_NO_MEMORY ? BITCASK_IO
-                                                                      : status;
 }
 
 enum bitcask_status bitcask_commit_refuse(const struct bitcask_commit *commit)
@@ -120,172 +132,6 @@ enum bitcask_status bitcask_commit_check(struct bitcask_commit *commit)
                : BITCASK_OK;
 }
 
-enum bitcask_status bitcask_commit_sync_segment(struct bitcask_commit *commit,
-                                                struct bitcask_segment *segment)
-{
-    struct bitcask_io *io = commit->io;
-    enum bitcask_status status = uncertain(io->sync(io, segment->file));
-
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "sync %010" PRIu64 ".data", segment->id);
-    if (segment->name_synced)
-        return BITCASK_OK;
-    status = uncertain(io->directory_sync(io, commit->directory));
-    if (status != BITCASK_OK)
-        return bitcask_fail_errno(status, "sync the directory of %010" PRIu64 ".data",
-                                  segment->id);
-    segment->name_synced = true;
-    return BITCASK_OK;
-}
-
-/*
- * The active segment has just been synced for the first time, perhaps: from then on it
- * would be missed. A later segment would prove that there was one, but it is the newest;
- * so the MANIFEST says so, once, and with the lock held. Where files are so small and so
- * many that the MANIFEST is a fair share of one, it costs too much.
- */
-void bitcask_commit_list_active(struct bitcask_commit *commit)
-{
-    enum {
-        LINE_SIZE = 96, /* about */
-        SHARE = 64
-    };
-    uint64_t line_count = atomic_load(&commit->segments->count) +
-                          (commit->prepared_count - commit->prepared_next);
-
-    if (commit->listed == commit->active || commit->manifest_writing ||
-        line_count * LINE_SIZE > commit->file_size_max / SHARE)
-        return;
-    /* If this fails, some later MANIFEST will list it: nothing was promised by it. */
-    commit->listed = commit->active;
-    (void)bitcask_commit_write_manifest(commit, false);
-}
-
-/*
- * Nobody else syncs meanwhile and nobody rotates, so the segment stays the active one and
- * its file stays open.
- */
-enum bitcask_status bitcask_commit_sync_active(struct bitcask_commit *commit)
-{
-    struct bitcask_segment *segment = commit->active;
-    uint64_t sequence = commit->last_sequence;
-    uint64_t size = atomic_load(&segment->data_size);
-    uint64_t begun_ms = commit->io->monotonic_ms(commit->io);
-    enum bitcask_status status;
-
-    assert(!commit->syncing);
-    commit->syncing = true;
-    commit->cut_unsynced = false;
-    (void)pthread_mutex_unlock(&commit->lock);
-    status = bitcask_commit_sync_segment(commit, segment);
-    (void)pthread_mutex_lock(&commit->lock);
-    commit->syncing = false;
-
-    if (status == BITCASK_OK) {
-        commit->synced_sequence = sequence;
-        commit->synced_size = size;
-        commit->unsynced_since_ms = begun_ms; /* no earlier record is left out */
-        bitcask_commit_list_active(commit);
-    } else {
-        bitcask_commit_set_failed(commit);
-    }
-    (void)pthread_cond_broadcast(&commit->sync_done);
-    return status;
-}
-
-enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
-                                               uint64_t sequence)
-{
-    while (commit->synced_sequence < sequence) {
-        enum bitcask_status status;
-
-        if (commit->failed)
-            return bitcask_commit_refuse(commit);
-        if (commit->syncing) {
-            (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
-            continue;
-        }
-        status = bitcask_commit_sync_active(commit);
-        if (status != BITCASK_OK)
-            return status;
-    }
-    return BITCASK_OK;
-}
-
-enum bitcask_status bitcask_commit_wait(struct bitcask_commit *commit, uint64_t sequence)
-{
-    enum bitcask_status status;
-
-    (void)pthread_mutex_lock(&commit->lock);
-    status = bitcask_commit_wait_locked(commit, sequence);
-    (void)pthread_mutex_unlock(&commit->lock);
-    return status;
-}
-
-/* A clean end is one of the disk, too. */
-static enum bitcask_status sync_cut(struct bitcask_commit *commit)
-{
-    enum bitcask_status status;
-
-    (void)pthread_mutex_lock(&commit->lock);
-    status = bitcask_commit_sync_active(commit);
-    (void)pthread_mutex_unlock(&commit->lock);
-    return status;
-}
-
-enum bitcask_status bitcask_commit_sync(struct bitcask_commit *commit)
-{
-    enum bitcask_status status;
-
-    (void)pthread_mutex_lock(&commit->lock);
-    status = commit->failed ? bitcask_commit_refuse(commit)
-                            : bitcask_commit_wait_locked(commit, commit->last_sequence);
-    (void)pthread_mutex_unlock(&commit->lock);
-    return status;
-}
-
-static uint64_t sync_due_ms(struct bitcask_commit *commit, uint64_t interval_ms)
-{
-    uint64_t now_ms, age_ms;
-
-    if (commit->failed || commit->synced_sequence == commit->last_sequence)
-        return UINT64_MAX;
-    now_ms = commit->io->monotonic_ms(commit->io);
-    age_ms = now_ms > commit->unsynced_since_ms ? now_ms - commit->unsynced_since_ms : 0;
-    return age_ms >= interval_ms ? 0 : interval_ms - age_ms;
-}
-
-uint64_t bitcask_commit_sync_due_ms(struct bitcask_commit *commit, uint64_t interval_ms)
-{
-    uint64_t due_ms;
-
-    (void)pthread_mutex_lock(&commit->lock);
-    due_ms = sync_due_ms(commit, interval_ms);
-    (void)pthread_mutex_unlock(&commit->lock);
-    return due_ms;
-}
-
-enum bitcask_status bitcask_commit_sync_if_due(struct bitcask_commit *commit,
-                                               uint64_t interval_ms)
-{
-    enum bitcask_status status = BITCASK_OK;
-
-    (void)pthread_mutex_lock(&commit->lock);
-    if (sync_due_ms(commit, interval_ms) == 0)
-        status = bitcask_commit_wait_locked(commit, commit->last_sequence);
-    (void)pthread_mutex_unlock(&commit->lock);
-    return status;
-}
-
-void bitcask_commit_sequences(struct bitcask_commit *commit, uint64_t *last,
-                              uint64_t *synced)
-{
-    (void)pthread_mutex_lock(&commit->lock);
-    *last = commit->last_sequence;
-    *synced = commit->synced_sequence;
-    (void)pthread_mutex_unlock(&commit->lock);
-}
-
 static bool must_rotate(const struct bitcask_commit *commit, uint64_t record_size)
 {
     uint64_t data_size;
@@ -295,6 +141,17 @@ static bool must_rotate(const struct bitcask_commit *commit, uint64_t record_siz
     data_size = atomic_load(&commit->active->data_size);
     return data_size > BITCASK_FILE_HEADER_SIZE &&
            data_size + record_size > commit->file_size_max;
+}
+
+/* Whether somebody else is at what a rotation, or a sync before an append, needs. */
+static bool must_wait(const struct bitcask_commit *commit, bool rotates)
+{
+    if (commit->syncing && (commit->cut_unsynced || !commit->helped))
+        return true; /* its file must not be sealed under the sync */
+    if (!rotates || commit->next != NULL)
+        return rotates && commit->ended_count == BITCASK_ENDED_MAX;
+    return commit->ended_count == BITCASK_ENDED_MAX || commit->next_making ||
+           (commit->manifest_writing && commit->prepared_next == commit->prepared_count);
 }
 
 /*
@@ -312,14 +169,13 @@ static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t rec
 
         if (commit->closed)
             return bitcask_commit_refuse(commit);
-        if (commit->syncing || /* its file must not be sealed under the sync */
-            (rotates && commit->manifest_writing &&
-             commit->prepared_next == commit->prepared_count)) {
+        if (must_wait(commit, rotates)) {
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
             continue;
         }
-        status = rotates ? bitcask_commit_rotate(commit, reserved)
-                         : bitcask_commit_sync_active(commit);
+        status = rotates && !(commit->helped && commit->cut_unsynced)
+                     ? bitcask_commit_rotate(commit, reserved)
+                     : bitcask_commit_sync_oldest(commit);
         if (status != BITCASK_OK)
             return status;
     }
@@ -327,23 +183,35 @@ static enum bitcask_status make_room(struct bitcask_commit *commit, uint64_t rec
 }
 
 /*
- * Write @parts at the end of the active segment. If that fails, what was written is
- * cut off again: nobody has seen it, but recovery could take a later record that is
- * written over it for its continuation.
+ * Put @parts, of @size bytes in all, at the end of the active segment: into its window,
+ * which cannot fail, or with a write. If that fails, what was written is cut off again:
+ * nobody has seen it, but recovery could take a later record that is written over it for
+ * its continuation.
  */
 static enum bitcask_status write_parts(struct bitcask_commit *commit,
                                        const struct bitcask_slice *parts,
-                                       size_t part_count)
+                                       size_t part_count, uint64_t size)
 {
     struct bitcask_segment *segment = commit->active;
     uint64_t offset = atomic_load(&segment->data_size);
     struct bitcask_io *io = commit->io;
-    enum bitcask_status status =
-        uncertain(io->write(io, segment->file, offset, parts, part_count));
+    enum bitcask_status status;
 
+    if (size <= BITCASK_WINDOW_STORE_MAX) {
+        if (!bitcask_window_has(&commit->window, offset, size))
+            bitcask_commit_provide_window(commit, size);
+        if (bitcask_window_has(&commit->window, offset, size)) {
+            bitcask_window_store(&commit->window, io, offset, parts, part_count);
+            return BITCASK_OK;
+        }
+    }
+    status =
+        bitcask_commit_uncertain(io->write(io, segment->file, offset, parts, part_count));
     if (status == BITCASK_OK)
         return BITCASK_OK;
     commit->cut_unsynced = true;
+    commit->cut_count++;
+    bitcask_commit_drop_windows(commit); /* the cut takes their pages */
     bitcask_fail_errno(status, "append to %010" PRIu64 ".data, offset %" PRIu64,
                        segment->id, offset);
     if (io->truncate(io, segment->file, offset) != BITCASK_OK)
@@ -364,7 +232,12 @@ static void advance(struct bitcask_commit *commit, uint64_t size, uint64_t count
     _Atomic uint64_t *data_size = &commit->active->data_size;
     bool was_synced = commit->synced_sequence == commit->last_sequence;
 
-    atomic_store(data_size, atomic_load(data_size) + size);
+    uint64_t half = commit->file_size_max / 2;
+    uint64_t end = atomic_load(data_size) + size;
+
+    atomic_store(data_size, end);
+    if (end >= half && end - size < half)
+        bitcask_commit_ask(commit);
     commit->last_sequence += count;
     commit->manifest_stale = true;
     commit->total_size += size;
@@ -419,7 +292,7 @@ static enum bitcask_status append(struct bitcask_commit *commit,
         bitcask_record_finish(pending->prefix, pending->check, pending->sequence,
                               unsynced_count(commit), commit->active->salt,
                               pending->offset);
-        status = write_parts(commit, parts, 3);
+        status = write_parts(commit, parts, 3, size);
     }
     if (status == BITCASK_OK) {
         advance(commit, size, 1);
@@ -545,7 +418,7 @@ static enum bitcask_status write_batch(struct bitcask_commit *commit,
                           unsynced_count(commit), commit->active->salt,
                           atomic_load(&commit->active->data_size));
 
-    status = write_parts(commit, slices, 2);
+    status = write_parts(commit, slices, 2, BITCASK_RECORD_HEADER_SIZE + payload->size);
     if (status != BITCASK_OK) {
         /* Whole parts may lie there, and could pass for records if the cut is lost. */
         commit->rotate_next = true;
@@ -579,17 +452,42 @@ enum bitcask_status bitcask_commit_append_batch(struct bitcask_commit *commit,
     return status;
 }
 
+/* Cut what was allocated, and sync once more, since a clean end is one of the disk too.
+ */
+static enum bitcask_status finish_active(struct bitcask_commit *commit)
+{
+    if (commit->active != NULL && commit->active->allocated) {
+        bitcask_commit_drop_windows(commit);
+        bitcask_commit_trim(commit, commit->active);
+        commit->cut_unsynced = true;
+    }
+    commit->listed = commit->active; /* it will be, in a moment */
+    if (commit->failed)
+        return bitcask_commit_refuse(commit);
+    while (commit->synced_sequence < commit->last_sequence ||
+           (commit->cut_unsynced && commit->manifest_stale)) {
+        enum bitcask_status status = bitcask_commit_sync_oldest(commit);
+
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return BITCASK_OK;
+}
+
 enum bitcask_status bitcask_commit_finish(struct bitcask_commit *commit)
 {
-    enum bitcask_status status;
+    enum bitcask_status status = BITCASK_OK;
 
-    commit->listed = commit->active; /* it will be, below */
-    status = bitcask_commit_sync(commit);
-    if (status == BITCASK_OK && commit->cut_unsynced && commit->manifest_stale)
-        status = sync_cut(commit);
+    (void)pthread_mutex_lock(&commit->lock);
+    bitcask_commit_drop_next(commit);
+    while (status == BITCASK_OK)
+        status = bitcask_commit_seal_oldest(commit);
+    if (status == BITCASK_NOT_FOUND)
+        status = finish_active(commit);
     if (status == BITCASK_OK && commit->manifest_stale)
         status = bitcask_commit_write_manifest(commit, true);
     if (status == BITCASK_OK)
         commit->manifest_stale = false;
+    (void)pthread_mutex_unlock(&commit->lock);
     return status;
 }
