@@ -11,6 +11,9 @@ uthash-dev libdeflate-dev libxxhash-dev libjansson-dev'
 # g++ to be an embedder in C++, procps and util-linux (setpriv) for the tests' scripts,
 # scdoc and groff-base for the manual pages.
 packages_test='g++ libcmocka-dev procps util-linux scdoc groff-base'
+# The engines that bitcask-bench can measure beside ours (-Dbench-rivals).
+packages_rivals='libkyotocabinet-dev libleveldb-dev liblmdb-dev librocksdb-dev
+libtkrzw-dev'
 
 say() {
     printf '\n== %s\n' "$*"
