@@ -154,7 +154,8 @@ named() {
 }
 
 # Those that go with every command, whether its --help says so or not.
-general='  --dir, --env-file, --log, -h, --help, -V, --version'
+general_of_stores='  --dir, --env-file, --log, -h, --help, -V, --version'
+general=$general_of_stores
 
 # What is wrong about the options in $work/page, by the text of --help in $work/help: each
 # that it explains must be there, and none that it does not name.
@@ -286,11 +287,16 @@ for program in "$tools"/bitcask-*; do
     if [ ! -f "$program" ] || [ "$name" = bitcask-tour ]; then
         continue
     fi
+    general=$general_of_stores
+    if [ "$name" = bitcask-bench ]; then
+        general='  -h, --help, -V, --version' # it opens no store but its own
+    fi
     check "$name.1 has the usage of $name" has_usage "$name.1" "$name"
     check_silent "$name.1 explains the options of $name" \
         program_options_unlike_help "$name"
     check_silent "$name --help names the general options" general_options_unnamed "$name"
 done
+general=$general_of_stores
 
 # Casks for this: one with garbage.
 mkdir "$work/casks"
@@ -315,6 +321,9 @@ check_silent 'bitcask-hint.1 explains the JSON of bitcask hint rebuild' \
     fields_unexplained bitcask-hint.1 bitcask hint rebuild --json names
 check_silent 'bitcask-hint.1 explains the JSON of bitcask hint show' \
     fields_unexplained bitcask-hint.1 bitcask hint show --json names
+check_silent 'bitcask-bench.1 explains the JSON of bitcask-bench' \
+    fields_unexplained bitcask-bench.1 sh -c 'bitcask-bench --engines bitcask \
+        --keys 1000 --repeat 1 --seconds 0.01 --json json >/dev/null && cat json'
 cut_copy() {
     cp -r "$work/casks/names" "$work/casks/cut"
     truncate -s -10 "$work/casks/cut/0000000001.data"
