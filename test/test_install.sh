@@ -100,7 +100,7 @@ only_bitcask() {
 destdir() {
     DESTDIR=$work/root meson install -C "$work/build-shared" --no-rebuild
     for file in include/bitcask/bitcask.h lib/libbitcask.so bin/bitcask \
-        bin/bitcask-merge bin/bitcask-dump $pages; do
+        bin/bitcask-merge bin/bitcask-dump bin/bitcask-bench $pages; do
         [ -e "$work/root$work/shared/$file" ] || {
             echo "no $file"
             return 1
@@ -111,7 +111,8 @@ destdir() {
 check 'installs, shared' install shared
 for file in include/bitcask/bitcask.h include/bitcask/inspect.h \
     lib/libbitcask.so "lib/libbitcask.so.$version" \
-    lib/pkgconfig/bitcask.pc bin/bitcask bin/bitcask-merge bin/bitcask-dump $pages; do
+    lib/pkgconfig/bitcask.pc bin/bitcask bin/bitcask-merge bin/bitcask-dump \
+    bin/bitcask-bench $pages; do
     check "there is $file" test -f "$work/shared/$file"
 done
 check "libbitcask.so is a link to $soname" links_to libbitcask.so "$soname"
