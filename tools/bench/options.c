@@ -145,7 +145,7 @@ static struct bench_round *add_round(struct bench_options *options, uint64_t key
 static void add_full_round(struct bench_options *options, uint64_t key_count,
                            unsigned repeats, const char *engines, uint32_t workloads)
 {
-    struct bench_round *round = add_round(options, key_count, 2 * MILLION, 3, repeats);
+    struct bench_round *round = add_round(options, key_count, 2 * MILLION, 2, repeats);
 
     choose_engines(NULL, round->engines);
     for (unsigned i = 0; engines != NULL && bench_drivers[i] != NULL; i++) {
