@@ -23,6 +23,7 @@ bitcask/inspector
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment bitcask/hint_compare
+bitcask/segment_hint
 bitcask/commit bitcask/merge_plan
 bitcask/background bitcask/commit_inside
 bitcask/ahead bitcask/append bitcask/sync bitcask/rotate bitcask/replace
