@@ -192,8 +192,8 @@ BITCASK_API enum bitcask_status bitcask_open(struct bitcask **out, const char *d
  *
  * The first failure on the way is returned (also one of an earlier background sync);
  * nothing that was acknowledged as synced is lost by it, and the next open recovers.
- * Other threads' calls that are still running, and iterators still open, are the
- * caller's error and undefined.
+ * Other threads' calls that are still running, and iterators and views not released yet,
+ * are the caller's error and undefined.
  */
 BITCASK_API enum bitcask_status bitcask_close(struct bitcask *cask);
 
@@ -217,6 +217,44 @@ BITCASK_API enum bitcask_status bitcask_put(struct bitcask *cask,
 BITCASK_API enum bitcask_status bitcask_get(struct bitcask *cask,
                                             struct bitcask_slice key,
                                             struct bitcask_buffer *value);
+
+/* A value looked at where it lies. Zero-initialise it, or let bitcask_view() do so. */
+struct bitcask_view {
+    struct bitcask_slice value; /* no zero byte follows; do not write there */
+
+    /* Of the library alone. */
+    struct bitcask *cask;
+    struct bitcask_segment *segment;
+    void *copy;
+    unsigned long fork_count;
+    uint64_t reserved[2];
+};
+
+/*
+ * Look at the newest value of @key without copying it: for values of many kilobytes. What
+ * @view held before is not released.
+ *
+ * BITCASK_OK: view->value.data is not NULL, and the bytes stay as they are until
+ * bitcask_view_release(), whatever is put, deleted or merged meanwhile. Both checks have
+ * been verified, once. Where nothing is mapped (with no_mapping, where memory is short or
+ * an address has 32 bits) the view owns a copy. After anything else @view is zeroed;
+ * BITCASK_NOT_FOUND and BITCASK_CORRUPT as bitcask_get(), BITCASK_NO_MEMORY: of a copy.
+ *
+ * No write or merge waits for a view, however long it is held. But the space of a data
+ * file that a merge removes is given back by the system only when the last view of it is
+ * released: see held_size of bitcask_stat(). Release all before the cask is closed.
+ */
+BITCASK_API enum bitcask_status bitcask_view(struct bitcask *cask,
+                                             struct bitcask_slice key,
+                                             struct bitcask_view *view);
+
+/*
+ * End @view, in any thread, and zero it. NULL and a zeroed view are fine. A view may be
+ * moved, but only one of its copies be released. In a child made by fork() the bytes of
+ * the parent's views stay until the cask is closed there; releasing one frees memory and
+ * does nothing else, before that or after.
+ */
+BITCASK_API void bitcask_view_release(struct bitcask_view *view);
 
 /*
  * Remove @key. BITCASK_NOT_FOUND when there was none (and nothing is written);
@@ -277,7 +315,12 @@ struct bitcask_stat {
     uint64_t merge_trigger_size;
     uint64_t merge_dead_percent;
 
-    uint64_t reserved[8];
+    uint64_t view_count; /* views that are not released yet */
+    uint64_t held_count; /* data files that merges have replaced and that views keep
+                            mapped; in no number above but perhaps the retired */
+    uint64_t held_size;  /* bytes in them: removed, they still take space on the disk */
+
+    uint64_t reserved[5];
 };
 
 /* Fill *stat. The numbers are each true, but writers may move between them. */

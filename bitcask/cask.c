@@ -106,18 +106,23 @@ static enum bitcask_status explain_unread(struct bitcask *cask,
                         name);
 }
 
-enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice key,
-                                      const struct bitcask_place *place,
-                                      struct bitcask_buffer *value)
+static struct bitcask_record_key record_at(struct bitcask_slice key,
+                                           const struct bitcask_place *place)
 {
-    struct bitcask_record_key wanted = {
+    return (struct bitcask_record_key){
         .key = key,
         .offset = place->offset,
         .sequence = place->sequence,
         .value_size = place->value_size,
         .expires = (place->flags & BITCASK_PLACE_EXPIRES) != 0,
     };
+}
 
+enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice key,
+                                      const struct bitcask_place *place,
+                                      struct bitcask_buffer *value)
+{
+    struct bitcask_record_key wanted = record_at(key, place);
     struct bitcask_segment *segment =
         bitcask_segments_get(&cask->segments, place->segment);
     enum bitcask_status status =
@@ -125,6 +130,21 @@ enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice
 
     if (status == BITCASK_CORRUPT && cask->options.read_only)
         status = explain_unread(cask, segment);
+    return status;
+}
+
+enum bitcask_status bitcask_cask_look(struct bitcask *cask, struct bitcask_slice key,
+                                      const struct bitcask_place *place,
+                                      struct bitcask_segment **segment,
+                                      struct bitcask_slice *value)
+{
+    struct bitcask_record_key wanted = record_at(key, place);
+    enum bitcask_status status;
+
+    *segment = bitcask_segments_get(&cask->segments, place->segment);
+    status = bitcask_segment_look(&cask->segments, *segment, &wanted, value);
+    if (status == BITCASK_CORRUPT && cask->options.read_only)
+        status = explain_unread(cask, *segment);
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of struct bitcask, for the verbs only: open, load, recover, put, batch,
- * get, iterate, stat.
+ * get, view, iterate, stat.
  *
  * Locks, in the order in which they are taken: writer mutex of a shard (several in
  * rising order), append lock, lock of the segment table, background lock or read-write
@@ -52,6 +52,7 @@ struct bitcask {
     struct bitcask_commit commit; /* zeroed if read-only */
     struct bitcask_background background;
     struct bitcask_merges merges; /* zeroed if read-only */
+    _Atomic uint64_t view_count;
 
     /* What the open found; constant afterwards. */
     uint64_t last_sequence;
@@ -96,6 +97,20 @@ void bitcask_cask_count_dead(struct bitcask *cask, const struct bitcask_place *p
 enum bitcask_status bitcask_cask_read(struct bitcask *cask, struct bitcask_slice key,
                                       const struct bitcask_place *place,
                                       struct bitcask_buffer *value);
+
+/* The same without a copy, as bitcask_segment_look(), in the segment at @segment. */
+enum bitcask_status bitcask_cask_look(struct bitcask *cask, struct bitcask_slice key,
+                                      const struct bitcask_place *place,
+                                      struct bitcask_segment **segment,
+                                      struct bitcask_slice *value);
+
+/*
+ * Look @key up, and pin its place. After BITCASK_OK *pin is to be unpinned; else the
+ * status is what a get says.
+ */
+enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice key,
+                                      struct bitcask_place *place,
+                                      struct bitcask_pin *pin);
 
 /* bitcask_open() through another door to the system. */
 enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **out,

@@ -8,9 +8,9 @@
 #include "bitcask/inspect.h"
 #include "bitcask/status.h"
 
-/* After BITCASK_OK *pin is to be unpinned. */
-static enum bitcask_status find(struct bitcask *cask, struct bitcask_slice key,
-                                struct bitcask_place *place, struct bitcask_pin *pin)
+enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice key,
+                                      struct bitcask_place *place,
+                                      struct bitcask_pin *pin)
 {
     enum bitcask_status status = bitcask_cask_check(cask);
     uint64_t hash;
@@ -41,7 +41,7 @@ enum bitcask_status bitcask_get(struct bitcask *cask, struct bitcask_slice key,
 
     if (value == NULL)
         return bitcask_fail_constant(BITCASK_MISUSE, "the buffer for the value is NULL");
-    status = find(cask, key, &place, &pin);
+    status = bitcask_cask_find(cask, key, &place, &pin);
     if (status == BITCASK_OK) {
         status = bitcask_cask_read(cask, key, &place, value);
         bitcask_keydir_unpin(cask->keydir, pin);
@@ -55,7 +55,7 @@ static enum bitcask_status locate(struct bitcask *cask, struct bitcask_slice key
 {
     struct bitcask_place place;
     struct bitcask_pin pin;
-    enum bitcask_status status = find(cask, key, &place, &pin);
+    enum bitcask_status status = bitcask_cask_find(cask, key, &place, &pin);
 
     if (status != BITCASK_OK)
         return status;

@@ -267,11 +267,15 @@ enum bitcask_status bitcask_commit_switch(struct bitcask_commit *commit,
 
 void bitcask_commit_forget(struct bitcask_commit *commit, struct bitcask_segment *segment)
 {
+    bool alone;
+
     (void)pthread_mutex_lock(&commit->lock);
     if (commit->listed == segment) /* another may come to lie where it was */
         commit->listed = NULL;
-    bitcask_segments_remove(commit->segments, segment);
+    alone = bitcask_segments_take_out(commit->segments, segment);
     (void)pthread_mutex_unlock(&commit->lock);
+    if (alone)
+        bitcask_segment_free(commit->segments, segment);
 }
 
 enum bitcask_status bitcask_commit_remove_files(struct bitcask_io *io,

@@ -38,9 +38,8 @@ void bitcask_segments_unlock(struct bitcask_segments *segments)
     (void)pthread_mutex_unlock(&segments->lock);
 }
 
-/* Give back what @segment holds, and itself. */
-static void free_segment(struct bitcask_segments *segments,
-                         struct bitcask_segment *segment)
+void bitcask_segment_free(struct bitcask_segments *segments,
+                          struct bitcask_segment *segment)
 {
     if (segment->map != NULL)
         segments->io->unmap(segments->io, segment->map, segment->map_size);
@@ -59,7 +58,14 @@ void bitcask_segments_abandon(struct bitcask_segments *segments)
         struct bitcask_segment *segment = bitcask_segments_get(segments, i);
 
         if (segment != NULL)
-            free_segment(segments, segment);
+            bitcask_segment_free(segments, segment);
+    }
+    for (struct bitcask_segment *segment = atomic_load(&segments->removed);
+         segment != NULL;) {
+        struct bitcask_segment *next = segment->next_removed;
+
+        bitcask_segment_free(segments, segment);
+        segment = next;
     }
     for (size_t i = 0; i < BITCASK_SEGMENT_CHUNK_COUNT; i++)
         free(segments->chunks[i]);
@@ -130,6 +136,7 @@ static enum bitcask_status add_segment(struct bitcask_segments *segments, uint64
     atomic_store(&segment->member, member);
     atomic_store(&segment->file, file);
     atomic_store(&segment->closing, BITCASK_NO_FILE);
+    atomic_store(&segment->holder_count, 1);
     atomic_store(slot_of(segments, index), segment);
     if (index < atomic_load(&segments->count))
         segments->free_count--;
@@ -155,9 +162,21 @@ enum bitcask_status bitcask_segments_add_outside(struct bitcask_segments *segmen
     return add_segment(segments, id, salt, file, false, out);
 }
 
-void bitcask_segments_remove(struct bitcask_segments *segments,
-                             struct bitcask_segment *segment)
+/* Nobody reads the file of a segment without a place: only its mapping may be in use. */
+static void close_file(struct bitcask_segments *segments, struct bitcask_segment *segment)
 {
+    bitcask_file file = atomic_exchange(&segment->file, BITCASK_NO_FILE);
+
+    if (file != BITCASK_NO_FILE)
+        segments->io->close(segments->io, file);
+}
+
+bool bitcask_segments_take_out(struct bitcask_segments *segments,
+                               struct bitcask_segment *segment)
+{
+    bool held;
+
+    close_file(segments, segment);
     bitcask_segments_lock(segments);
     atomic_store(slot_of(segments, segment->index), NULL);
     segments->free_count++;
@@ -165,8 +184,61 @@ void bitcask_segments_remove(struct bitcask_segments *segments,
         segments->free_from = segment->index;
     if (segment->counted_open)
         (void)atomic_fetch_sub(&segments->open_count, 1);
+    held = atomic_fetch_sub(&segment->holder_count, 1) > 1;
+    if (held) { /* whoever is last waits for the lock, to take it from the list */
+        segment->next_removed = atomic_load(&segments->removed);
+        atomic_store(&segments->removed, segment);
+    }
     bitcask_segments_unlock(segments);
-    free_segment(segments, segment);
+    return !held;
+}
+
+void bitcask_segment_hold(struct bitcask_segment *segment)
+{
+    /* Who takes it out has waited for the pin, and so sees this. */
+    (void)atomic_fetch_add_explicit(&segment->holder_count, 1, memory_order_relaxed);
+}
+
+/* With the lock held. */
+static void forget_removed(struct bitcask_segments *segments,
+                           const struct bitcask_segment *segment)
+{
+    struct bitcask_segment *before = atomic_load(&segments->removed);
+
+    if (before == segment) {
+        atomic_store(&segments->removed, segment->next_removed);
+        return;
+    }
+    while (before->next_removed != segment)
+        before = before->next_removed;
+    before->next_removed = segment->next_removed;
+}
+
+void bitcask_segment_let_go(struct bitcask_segments *segments,
+                            struct bitcask_segment *segment)
+{
+    if (atomic_fetch_sub(&segment->holder_count, 1) > 1)
+        return;
+    bitcask_segments_lock(segments);
+    forget_removed(segments, segment);
+    bitcask_segments_unlock(segments);
+    bitcask_segment_free(segments, segment);
+}
+
+uint64_t bitcask_segments_count_held(struct bitcask_segments *segments, uint64_t *size)
+{
+    const struct bitcask_segment *segment;
+    uint64_t count = 0;
+
+    *size = 0;
+    bitcask_segments_lock(segments);
+    for (segment = atomic_load(&segments->removed); segment != NULL;
+         segment = segment->next_removed) {
+        count++;
+        *size += atomic_load(&segment->data_size);
+    }
+    bitcask_segments_unlock(segments);
+    return count;
 }
 
 struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
@@ -308,11 +380,11 @@ static enum bitcask_status check_value(const struct bitcask_segment *segment,
     return BITCASK_OK;
 }
 
-/* All checks are done on the mapped bytes, so @value changes only when all is well. */
-static enum bitcask_status read_mapped(struct bitcask_segments *segments,
+/* Where the value of the mapped record is, once all is well; unless @whole unchecked. */
+static enum bitcask_status find_mapped(struct bitcask_segments *segments,
                                        const struct bitcask_segment *segment,
                                        const struct bitcask_record_key *wanted,
-                                       struct bitcask_buffer *value)
+                                       bool whole, struct bitcask_slice *value)
 {
     const uint8_t *bytes = segment->map + (size_t)wanted->offset;
     const uint8_t *data = bytes + prefix_and_key_size(wanted);
@@ -320,17 +392,31 @@ static enum bitcask_status read_mapped(struct bitcask_segments *segments,
     enum bitcask_status status;
 
     status = check_record(segments, segment, wanted, bytes, &record);
+    if (status == BITCASK_OK && whole)
+        status = check_value(segment, wanted, &record, data);
+    if (status == BITCASK_OK)
+        *value = (struct bitcask_slice){ data, record.value_size };
+    return status;
+}
+
+/* All checks are done on the mapped bytes, so @value changes only when all is well. */
+static enum bitcask_status read_mapped(struct bitcask_segments *segments,
+                                       const struct bitcask_segment *segment,
+                                       const struct bitcask_record_key *wanted,
+                                       struct bitcask_buffer *value)
+{
+    struct bitcask_slice found;
+    enum bitcask_status status;
+
+    status = find_mapped(segments, segment, wanted, value != NULL, &found);
+    if (status == BITCASK_OK && value != NULL)
+        status = bitcask_buffer_reserve(value, found.size);
     if (status != BITCASK_OK || value == NULL)
         return status;
-    status = check_value(segment, wanted, &record, data);
-    if (status == BITCASK_OK)
-        status = bitcask_buffer_reserve(value, record.value_size);
-    if (status != BITCASK_OK)
-        return status;
 
-    memcpy(value->data, data, record.value_size);
-    ((uint8_t *)value->data)[record.value_size] = 0;
-    value->size = record.value_size;
+    memcpy(value->data, found.data, found.size);
+    ((uint8_t *)value->data)[found.size] = 0;
+    value->size = found.size;
     return BITCASK_OK;
 }
 
@@ -370,20 +456,48 @@ static enum bitcask_status read_unmapped(struct bitcask_segments *segments,
     return BITCASK_OK;
 }
 
+/* A mapping may reach past the file; what was never appended must not be touched. */
+static enum bitcask_status find_end(const struct bitcask_segment *segment,
+                                    const struct bitcask_record_key *wanted, bool *mapped)
+{
+    uint64_t end = wanted->offset + prefix_and_key_size(wanted) + wanted->value_size;
+
+    if (end > atomic_load(&segment->data_size))
+        return fail_at(segment, wanted->offset,
+                       "the record reaches past the end of the file");
+    *mapped = segment->map != NULL && end <= segment->map_size;
+    return BITCASK_OK;
+}
+
 enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
                                          struct bitcask_segment *segment,
                                          const struct bitcask_record_key *wanted,
                                          struct bitcask_buffer *value)
 {
-    uint64_t end = wanted->offset + prefix_and_key_size(wanted) + wanted->value_size;
+    bool mapped = false;
+    enum bitcask_status status = find_end(segment, wanted, &mapped);
 
-    /* A mapping may reach past the file; what was never appended must not be touched. */
-    if (end > atomic_load(&segment->data_size))
-        return fail_at(segment, wanted->offset,
-                       "the record reaches past the end of the file");
-    if (segment->map != NULL && end <= segment->map_size)
+    if (status != BITCASK_OK)
+        return status;
+    if (mapped)
         return read_mapped(segments, segment, wanted, value);
     return read_unmapped(segments, segment, wanted, value);
+}
+
+enum bitcask_status bitcask_segment_look(struct bitcask_segments *segments,
+                                         const struct bitcask_segment *segment,
+                                         const struct bitcask_record_key *wanted,
+                                         struct bitcask_slice *value)
+{
+    bool mapped = false;
+    enum bitcask_status status = find_end(segment, wanted, &mapped);
+
+    if (status != BITCASK_OK)
+        return status;
+    if (mapped)
+        return find_mapped(segments, segment, wanted, true, value);
+    *value = (struct bitcask_slice){ NULL, 0 };
+    return BITCASK_OK;
 }
 
 /* One writer at a time, so no locked instruction is needed. */

@@ -6,7 +6,9 @@
  * Segments are added while the cask is open, and removed when a merge has replaced them
  * and nobody can hold their number any more: until then a reader may use one without
  * holding any lock. Values are read through a mapping where there is one, else with
- * pread().
+ * pread(). Who looks at mapped bytes for longer holds the segment: one that is held when
+ * it is removed leaves the table, and goes with its mapping when the last hold is given
+ * up.
  *
  * Knows data files and hints; no keydir, no order among segments, no append lock.
  */
@@ -65,6 +67,9 @@ struct bitcask_segment {
 
     const uint8_t *map; /* NULL: none */
     size_t map_size;    /* may be more than the file has */
+
+    _Atomic size_t holder_count;          /* the table is one; the last one frees it */
+    struct bitcask_segment *next_removed; /* and was held then, under the table's lock */
 };
 
 enum {
@@ -87,6 +92,7 @@ struct bitcask_segments {
     uint32_t free_count;    /* of those that are not in use */
     uint32_t free_from;     /* and none of them is below this */
     struct bitcask_segment *_Atomic *chunks[BITCASK_SEGMENT_CHUNK_COUNT];
+    struct bitcask_segment *_Atomic removed; /* those still held */
 };
 
 /* @directory stays the caller's. A zeroed table is released. BITCASK_NO_MEMORY. */
@@ -115,9 +121,27 @@ enum bitcask_status bitcask_segments_add_outside(struct bitcask_segments *segmen
 struct bitcask_segment *bitcask_segments_get(struct bitcask_segments *segments,
                                              uint32_t index);
 
-/* Unmap, close and free @segment, to which no place points any more. */
-void bitcask_segments_remove(struct bitcask_segments *segments,
-                             struct bitcask_segment *segment);
+/*
+ * Take @segment, to which no place points any more, out of the table. True: the caller
+ * frees it, which takes a while for a large mapping; false: it is held, by others who
+ * will.
+ */
+bool bitcask_segments_take_out(struct bitcask_segments *segments,
+                               struct bitcask_segment *segment);
+/* Unmap, close and free what was taken out. */
+void bitcask_segment_free(struct bitcask_segments *segments,
+                          struct bitcask_segment *segment);
+
+/*
+ * HOLDING. The mapping of a segment that is held stays, also when the segment is removed.
+ * To hold one its place has to be pinned or locked; any thread may let it go.
+ */
+void bitcask_segment_hold(struct bitcask_segment *segment);
+void bitcask_segment_let_go(struct bitcask_segments *segments,
+                            struct bitcask_segment *segment);
+
+/* How many segments are held that were removed; *size is how much data they have. */
+uint64_t bitcask_segments_count_held(struct bitcask_segments *segments, uint64_t *size);
 
 void bitcask_segments_lock(struct bitcask_segments *segments);
 void bitcask_segments_unlock(struct bitcask_segments *segments);
@@ -153,6 +177,15 @@ enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
                                          struct bitcask_segment *segment,
                                          const struct bitcask_record_key *wanted,
                                          struct bitcask_buffer *value);
+
+/*
+ * The same without a copy: @value is in the mapping, there as long as the segment is. Its
+ * data is NULL, after BITCASK_OK, if the record is not mapped and was not looked at.
+ */
+enum bitcask_status bitcask_segment_look(struct bitcask_segments *segments,
+                                         const struct bitcask_segment *segment,
+                                         const struct bitcask_record_key *wanted,
+                                         struct bitcask_slice *value);
 
 /*
  * Write the hint for the first @data_size bytes of the data, which have been synced.

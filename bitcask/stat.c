@@ -69,6 +69,9 @@ enum bitcask_status bitcask_stat(struct bitcask *cask, struct bitcask_stat *stat
     stat->merge_freed_size = atomic_load(&cask->merges.freed_size);
     stat->merge_failure = (uint64_t)atomic_load(&cask->merges.failure);
 
+    stat->view_count = atomic_load(&cask->view_count);
+    stat->held_count = bitcask_segments_count_held(&cask->segments, &stat->held_size);
+
     bitcask_segments_lock(&cask->segments);
     count = atomic_load(&cask->segments.count);
     for (uint32_t i = 0; i < count; i++) {

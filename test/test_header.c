@@ -51,6 +51,8 @@ static any_function *const functions[] = {
     (any_function *)bitcask_verify,
     (any_function *)bitcask_version,
     (any_function *)bitcask_version_read,
+    (any_function *)bitcask_view,
+    (any_function *)bitcask_view_release,
 };
 
 int main(void)

@@ -32,7 +32,7 @@ bitcask/chain bitcask/directory bitcask/merge
 bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
 bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
 bitcask/merge_step bitcask/merge_turn
-bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/iterate bitcask/stat
+bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/view bitcask/iterate bitcask/stat
 bitcask/survey bitcask/judge bitcask/finding bitcask/inspect_directory
 bitcask/fate bitcask/history
 bitcask/verify

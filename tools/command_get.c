@@ -32,11 +32,15 @@ int tool_value_print(struct tool *tool, const struct tool_request *request,
 static int get_one(struct tool *tool, const struct tool_request *request,
                    struct bitcask_slice key, size_t *count)
 {
-    enum bitcask_status status = bitcask_get(tool->cask, key, &tool->value);
-    struct bitcask_slice value = { tool->value.data, tool->value.size };
+    struct bitcask_view view;
+    enum bitcask_status status = bitcask_view(tool->cask, key, &view);
 
-    if (status == BITCASK_OK)
-        return tool_value_print(tool, request, key, &value, count);
+    if (status == BITCASK_OK) { /* it may have a GiB: no copy of that */
+        int code = tool_value_print(tool, request, key, &view.value, count);
+
+        bitcask_view_release(&view);
+        return code;
+    }
     if (status != BITCASK_NOT_FOUND) {
         tool_say(tool, TOOL_LOG_ERROR, "%s could not be read: %s", tool_name_of(key).text,
                  tool_detail(status));

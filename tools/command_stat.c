@@ -34,6 +34,8 @@ static const struct tool_json_field stat_fields[] = {
     { STAT(merge_failure) },      { STAT(retired_count) },
     { STAT(retired_size) },       { STAT(keydir_size) },
     { STAT(merge_trigger_size) }, { STAT(merge_dead_percent) },
+    { STAT(view_count) },         { STAT(held_count) },
+    { STAT(held_size) },
 };
 
 #define SEGMENT(name) #name, offsetof(struct bitcask_segment_stat, name)
