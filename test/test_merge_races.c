@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writers that race with the copy of what they change: from the progress callback of a
- * merge, and in threads whose switches follow from a seed.
+ * Writers that race with the copy of what they change, and views of what is removed: from
+ * the progress callback of a merge, and in threads whose switches follow from a seed.
  */
 #include "test/test_support.h"
 
@@ -18,7 +18,8 @@ enum {
     SCHEDULE_SEEDS = 150,
     WRITER_COUNT = 3,
     RACE_KEYS = 6,
-    RACE_WRITES = 24
+    RACE_WRITES = 24,
+    RACE_VIEWS = 7
 };
 
 struct race {
@@ -143,15 +144,18 @@ static void an_iteration_goes_on_over_merges(void **state)
     }
 }
 
-/* Writers, each with keys of its own, and one thread that merges, under a schedule. */
+/* Writers, each with keys of its own, one thread that merges, and one that looks, under a
+ * schedule. */
 struct crowd {
     struct sim_disk *disk;
     struct bitcask *cask;
     int started_count;
     int running_count;
+    bool merging;
     int wrong_count;
     int last[WRITER_COUNT][RACE_KEYS]; /* what the key has; 0: nothing */
     uint64_t merged_count;
+    uint64_t held_count; /* files that views kept, as often as one looked */
 };
 
 static struct bitcask_slice race_key(char name[32], int writer, int key)
@@ -194,6 +198,53 @@ static void *write_keys(void *context)
     return NULL;
 }
 
+/* What is seen is a value, or nothing. */
+static bool is_race_value(const struct bitcask_view *view)
+{
+    char value[400];
+    int number = 0;
+    struct bitcask_slice wanted;
+
+    if (view->value.data == NULL)
+        return true;
+    if (view->value.size < 100 || sscanf(view->value.data, "value %d", &number) != 1)
+        return false;
+    wanted = race_value(value, number);
+    return view->value.size == wanted.size &&
+           memcmp(view->value.data, wanted.data, wanted.size) == 0;
+}
+
+/* Each view is looked at when it is taken, and before it makes room for another. */
+static void *view_keys(void *context)
+{
+    struct crowd *crowd = context;
+    struct bitcask_view views[RACE_VIEWS] = { 0 };
+    struct bitcask_stat stat;
+    char name[32];
+
+    for (int i = 0; crowd->merging; i++) {
+        struct bitcask_view *view = &views[i % RACE_VIEWS];
+        struct bitcask_slice key =
+            race_key(name, i % WRITER_COUNT, i / WRITER_COUNT % RACE_KEYS);
+        enum bitcask_status status;
+
+        crowd->wrong_count += !is_race_value(view);
+        bitcask_view_release(view);
+        status = bitcask_view(crowd->cask, key, view);
+        crowd->wrong_count += status != BITCASK_OK && status != BITCASK_NOT_FOUND;
+        crowd->wrong_count += !is_race_value(view);
+        crowd->wrong_count += bitcask_stat(crowd->cask, &stat) != BITCASK_OK ||
+                              stat.view_count > RACE_VIEWS ||
+                              stat.held_count > stat.view_count;
+        crowd->held_count += stat.held_count;
+    }
+    for (int i = 0; i < RACE_VIEWS; i++) {
+        crowd->wrong_count += !is_race_value(&views[i]);
+        bitcask_view_release(&views[i]);
+    }
+    return NULL;
+}
+
 /* Under the schedule, where nothing may be asserted. */
 static enum bitcask_status note_file(const struct bitcask_segment_stat *segment,
                                      void *context)
@@ -230,6 +281,7 @@ static void *merge_until_the_end(void *context)
     while (crowd->running_count > 0)
         merge_files(crowd);
     merge_files(crowd);
+    crowd->merging = false;
     return NULL;
 }
 
@@ -257,19 +309,22 @@ static void expect_last(struct crowd *crowd)
 static void race_in_threads(void *context)
 {
     struct crowd *crowd = context;
-    pthread_t threads[WRITER_COUNT + 1];
+    void *(*const others[])(void *) = { merge_until_the_end, view_keys };
+    const int count = WRITER_COUNT + (int)LENGTH_OF(others);
+    pthread_t threads[WRITER_COUNT + LENGTH_OF(others)];
 
     if (bitcask_open_with(sim_disk_io(crowd->disk), &crowd->cask, "/cask",
                           &merge_test_options) != BITCASK_OK)
         abort();
     crowd->running_count = WRITER_COUNT;
-    for (int i = 0; i <= WRITER_COUNT; i++) {
+    crowd->merging = true;
+    for (int i = 0; i < count; i++) {
         if (pthread_create(&threads[i], NULL,
-                           i < WRITER_COUNT ? write_keys : merge_until_the_end,
+                           i < WRITER_COUNT ? write_keys : others[i - WRITER_COUNT],
                            crowd) != 0)
             abort();
     }
-    for (int i = 0; i <= WRITER_COUNT; i++)
+    for (int i = 0; i < count; i++)
         (void)pthread_join(threads[i], NULL);
     expect_last(crowd);
     crowd->wrong_count += bitcask_close(crowd->cask) != BITCASK_OK;
@@ -285,9 +340,10 @@ static void move_clock(uint64_t ms, void *context)
     sim_disk_pass_ms(context, ms);
 }
 
-static void writers_race_with_merges_in_any_order(void **state)
+static void writers_and_views_race_with_merges_in_any_order(void **state)
 {
     uint64_t merged_count = 0;
+    uint64_t held_count = 0;
 
     (void)state;
     for (uint64_t seed = 0; seed < SCHEDULE_SEEDS; seed++) {
@@ -300,9 +356,11 @@ static void writers_race_with_merges_in_any_order(void **state)
             fail_msg("schedule %" PRIu64 ": %d wrong answers", seed, crowd.wrong_count);
         assert_int_equal(sim_disk_open_count(crowd.disk), 0);
         merged_count += crowd.merged_count;
+        held_count += crowd.held_count;
         sim_disk_free(crowd.disk);
     }
     assert_true(merged_count > SCHEDULE_SEEDS);
+    assert_true(held_count > SCHEDULE_SEEDS);
 }
 
 int main(void)
@@ -310,7 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_that_races_with_the_copy_wins),
         cmocka_unit_test(an_iteration_goes_on_over_merges),
-        cmocka_unit_test(writers_race_with_merges_in_any_order),
+        cmocka_unit_test(writers_and_views_race_with_merges_in_any_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
