@@ -7,6 +7,7 @@
  *
  * Promises 2 to 6 of docs/durability.md.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,24 +71,29 @@ static const char *const loss_words[SIM_LOSS_COUNT] = {
 };
 
 static const char *const call_words[] = {
-    "directory_create",
-    "directory_open",
-    "directory_list",
-    "directory_sync",
-    "directory_sync_parent",
-    "open",
-    "read",
-    "write",
-    "sync",
-    "size",
-    "truncate",
-    "map",
-    "lock",
-    "rename",
-    "remove",
-    "random",
-    "store",
+    [FAULT_DIRECTORY_CREATE] = "directory_create",
+    [FAULT_DIRECTORY_OPEN] = "directory_open",
+    [FAULT_DIRECTORY_OPEN_IN] = "directory_open_in",
+    [FAULT_DIRECTORY_LIST] = "directory_list",
+    [FAULT_DIRECTORY_SYNC] = "directory_sync",
+    [FAULT_DIRECTORY_SYNC_PARENT] = "directory_sync_parent",
+    [FAULT_OPEN] = "open",
+    [FAULT_READ] = "read",
+    [FAULT_WRITE] = "write",
+    [FAULT_SYNC] = "sync",
+    [FAULT_SIZE] = "size",
+    [FAULT_TRUNCATE] = "truncate",
+    [FAULT_ALLOCATE] = "allocate",
+    [FAULT_MAP] = "map",
+    [FAULT_LOCK] = "lock",
+    [FAULT_RENAME] = "rename",
+    [FAULT_MOVE] = "move",
+    [FAULT_REMOVE] = "remove",
+    [FAULT_RANDOM] = "random",
+    [SIM_STORE] = "store",
 };
+static_assert(sizeof call_words / sizeof *call_words == FAULT_CALL_COUNT + 1,
+              "every call has its word");
 
 static void fail(struct run *run, const char *what, const char *words)
 {
