@@ -279,6 +279,7 @@ static void check_goes_on(struct scene *scene, struct bitcask *cask,
     scene->tapped = true;
     for (unsigned i = 0; i < step_count; i++)
         history_step(&session);
+    history_end_view(&session);
     history_close(&session);
     sim_disk_set_hook(scene->disk, NULL, NULL);
     if (history->problem[0] != '\0') {
@@ -402,6 +403,7 @@ static void *write_steps(void *context)
         sim_disk_pass_ms(sitting->scene->disk,
                          campaign_random_below(&session->random, 20));
     }
+    history_end_view(session);
     return NULL;
 }
 

@@ -429,6 +429,7 @@ static void step_get(struct history_session *session)
     struct bitcask *cask = session->cask;
     unsigned key = (unsigned)campaign_random_below(&session->random, HISTORY_KEYS);
     char words[HISTORY_WORDS_MAX];
+    unsigned number;
     uint64_t wall_ms;
 
     if (session->thread_count > 1) {
@@ -436,11 +437,11 @@ static void step_get(struct history_session *session)
         return;
     }
     wall_ms = cask->io->wall_ms(cask->io);
-    if (!judge_get(history, cask, key,
-                   live_write(history, key, history->last_sequence, true, wall_ms),
-                   words) &&
+    number = live_write(history, key, history->last_sequence, true, wall_ms);
+    if (!judge_get(history, cask, key, number, words) &&
         cask->io->wall_ms(cask->io) == wall_ms) /* else it may just have expired */
         history_problem(history, "in the running store, %.300s", words);
+    history_view(session, key, number);
 }
 
 /* What the statistics call synced has to be: it goes to the books like an answer. */

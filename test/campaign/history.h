@@ -82,6 +82,8 @@ struct history_session {
     unsigned thread_count;
     bool alone; /* one thread, and none in the background */
     uint64_t random;
+    struct bitcask_view view; /* zeroed, or of what write number viewed has put */
+    unsigned viewed;
     /* Of the call that runs. */
     uint64_t began_ms;
     bool refused; /* an earlier one was, because of a failed sync */
@@ -92,6 +94,8 @@ struct history_session {
  * the call promises to the books. A wrong answer becomes history.problem.
  */
 void history_step(struct history_session *session);
+/* After the last step: what is still looked at has to be as it was. */
+void history_end_view(struct history_session *session);
 
 /*
  * While no other thread writes: the running store is what the acknowledged writes have

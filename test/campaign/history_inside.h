@@ -37,6 +37,12 @@ void history_note_copy(struct history *history, const struct bitcask_record *rec
 /* Whether a merge has written @name. */
 bool history_is_output(const struct history *history, const char *name);
 
+/*
+ * Look at @key, which write @number has put (0: nothing), and go on looking until the
+ * next of these calls, or history_end_view(): whatever is merged meanwhile, it stays.
+ */
+void history_view(struct history_session *session, unsigned key, unsigned number);
+
 /* Merge something, as a step of the history. */
 void history_merge_step(struct history_session *session);
 

@@ -217,6 +217,26 @@ static void remove_hints(struct sim_disk *disk)
     }
 }
 
+void history_end_view(struct history_session *session)
+{
+    struct bitcask_slice value = session->view.value;
+
+    if (value.data != NULL &&
+        !history_value_equals(session->history, session->viewed, value.data, value.size))
+        history_problem(session->history, "a view of write %u does not show it",
+                        session->viewed);
+    bitcask_view_release(&session->view);
+}
+
+void history_view(struct history_session *session, unsigned key, unsigned number)
+{
+    history_end_view(session);
+    session->viewed = number;
+    if (bitcask_view(session->cask, history_key(key), &session->view) == BITCASK_OK &&
+        number == 0)
+        history_problem(session->history, "a view of key %u shows what is gone", key);
+}
+
 /* Open @disk, merge all of it if @merges, and judge it. */
 static bool judge_whole(const struct history *history, struct sim_disk *disk,
                         const struct bitcask_options *options, bool merges,
