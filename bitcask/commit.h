@@ -10,7 +10,7 @@
  * waits for the next, which then covers all of them.
  *
  * What takes long is kept off the path of who appends, if there are threads to help
- * (ahead.c): they make windows, into which a record is stored without a system call, and
+ * (help.c): they make windows, into which a record is stored without a system call, and
  * the next segment, before these are needed, and sync, cut and seal the segments that
  * have ended. Without them a rotation does it all itself.
  *
@@ -86,7 +86,7 @@ struct bitcask_commit {
     size_t ended_count;
     bool sealing; /* the oldest, without the lock */
 
-    /* See ahead.c. */
+    /* See help.c. */
     bool helped;    /* there are threads that do what the listener is told of */
     bool asked;     /* the listener was told, and nobody has looked yet */
     bool no_window; /* this file system cannot have any */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside the append queue, for append.c, sync.c, rotate.c, ahead.c and replace.c only.
+ * Inside the append queue, for append.c, sync.c, rotate.c, help.c and replace.c only.
  * All of it with the append lock held.
  */
 #ifndef BITCASK_COMMIT_INSIDE_H
@@ -100,7 +100,7 @@ enum bitcask_status bitcask_commit_new_salt(struct bitcask_commit *commit,
                                             uint64_t *salt);
 
 /*
- * AHEAD, ahead.c. A record of @size bytes is about to be appended: see that there is a
+ * HELP, help.c. A record of @size bytes is about to be appended: see that there is a
  * window for it, if there can be one without waiting.
  */
 void bitcask_commit_provide_window(struct bitcask_commit *commit, uint64_t size);

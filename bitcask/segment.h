@@ -63,7 +63,7 @@ struct bitcask_segment {
     _Atomic bitcask_file closing;
     _Atomic unsigned reader_count;
     bool counted_open; /* in the table's open_count */
-    bool allocated;    /* there may be space behind its end; see ahead.c */
+    bool allocated;    /* there may be space behind its end; see help.c */
 
     const uint8_t *map; /* NULL: none */
     size_t map_size;    /* may be more than the file has */

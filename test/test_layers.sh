@@ -26,7 +26,7 @@ bitcask/segment bitcask/hint_compare
 bitcask/segment_hint
 bitcask/commit bitcask/merge_plan
 bitcask/background bitcask/commit_inside
-bitcask/ahead bitcask/append bitcask/sync bitcask/rotate bitcask/replace
+bitcask/help bitcask/append bitcask/sync bitcask/rotate bitcask/replace
 bitcask/cask
 bitcask/chain bitcask/directory bitcask/merge
 bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is done before and after appends, with the test in the part of the threads that
- * help: bitcask/ahead.c. That the threads themselves get it right is for the campaigns.
+ * help: bitcask/help.c. That the threads themselves get it right is for the campaigns.
  */
 #include "test/commit_fixture.h"
 
