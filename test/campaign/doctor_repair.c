@@ -28,6 +28,8 @@ static bool is_kept(const struct sim_disk *disk, const char *name,
     size_t size = 0;
     const uint8_t *bytes = sim_disk_file(disk, DAMAGE_PATH, name, &size);
 
+    if (file->class != DAMAGE_DATA)
+        return is_on_disk(disk, DAMAGE_PATH, name, file);
     return bytes != NULL && size <= file->size && memcmp(bytes, file->bytes, size) == 0 &&
            damage_file_unused(file, size);
 }
@@ -91,7 +93,7 @@ bool doctor_judge_kept(struct doctor_trial *trial, const struct sim_disk *disk)
 
         if (trial->opened && is_cut(trial, disk, file))
             continue; /* behind the end of a sealed file, or in a torn tail */
-        if (!may_go(trial, file) && !is_on_disk(disk, DAMAGE_PATH, file->name, file) &&
+        if (!may_go(trial, file) && !is_kept(disk, file->name, file) &&
             !is_in_quarantine(disk, file))
             return damage_blame(&trial->base, "repair: %s is gone, with %zu bytes",
                                 file->name, file->size);
