@@ -165,6 +165,12 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
                                       const struct bitcask_hint_terms *terms,
                                       uint64_t *covered, uint64_t *hinted);
 
+/* Load @entries, which are those of the records that @segment begins with. */
+struct bitcask_hint_writer;
+enum bitcask_status bitcask_load_entries(struct bitcask *cask,
+                                         struct bitcask_segment *segment,
+                                         const struct bitcask_hint_writer *entries);
+
 /*
  * Load all sealed segments of @manifest, adding them to the table. What lies behind
  * the end of one is noted in its cut_offset and cut_size.
@@ -176,10 +182,13 @@ enum bitcask_status bitcask_load_sealed(struct bitcask *cask,
  * RECOVERY, recover.c: load the open and prepared segments of @manifest, find where
  * the history ends, and, unless read-only, mend what a crash has left, so that all of
  * it is synced. Fills *start for the append queue; *mended says that the MANIFEST on
- * disk no longer describes the cask and has to be written before anything else.
+ * disk no longer describes the cask and has to be written before anything else. @ahead,
+ * which may be NULL, has begun with it, and is joined.
  */
+struct bitcask_ahead;
 enum bitcask_status bitcask_recover(struct bitcask *cask,
                                     const struct bitcask_manifest *manifest,
+                                    struct bitcask_ahead *ahead,
                                     struct bitcask_commit_start *start, bool *mended);
 
 /*

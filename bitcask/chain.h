@@ -26,6 +26,7 @@
 #ifndef BITCASK_CHAIN_H
 #define BITCASK_CHAIN_H
 
+#include "bitcask/ahead.h"
 #include "bitcask/cask.h"
 
 /* One segment of the chain. */
@@ -39,11 +40,13 @@ struct bitcask_link {
     uint64_t file_size;   /* when it was looked at */
     uint64_t kept_size;   /* what of it is accepted */
     uint64_t proven_size; /* what is known to be synced, from MANIFEST or hint */
+    uint64_t synced_end;  /* what was written again and synced ahead ends here, or 0 */
 };
 
 struct bitcask_chain {
     struct bitcask *cask;
     struct bitcask_loader loader;
+    struct bitcask_ahead *ahead; /* or NULL */
     struct bitcask_link *links;
     size_t count;
     uint64_t sequence;     /* of the last record accepted */

@@ -64,7 +64,7 @@ enum bitcask_status bitcask_judge(struct bitcask_io *io, bitcask_file directory,
     if (status == BITCASK_OK)
         status = add_sealed(cask, manifest);
     if (status == BITCASK_OK)
-        status = bitcask_recover(cask, manifest, &start, &mended);
+        status = bitcask_recover(cask, manifest, NULL, &start, &mended);
     verdict->status = status;
     verdict->last_sequence = start.last_sequence;
     if (status == BITCASK_CORRUPT) {

@@ -11,7 +11,8 @@
 #include "hint/hint.h"
 
 enum {
-    LOAD_THREADS_MAX = 64
+    LOAD_THREADS_MAX = 64,
+    ENTRIES_PARALLEL_MIN = 10000 /* fewer are loaded sooner than a thread is there */
 };
 
 /* The sealed segments of a manifest, and the threads that load them. */
@@ -20,6 +21,7 @@ struct load {
     const struct bitcask_manifest_segment **lines;
     struct bitcask_segment **segments;
     size_t count;
+    const struct bitcask_hint_writer *entries; /* of the first, and nothing else */
     _Atomic bool stop;
 
     pthread_mutex_t lock; /* of the failure */
@@ -248,6 +250,18 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
     return BITCASK_OK;
 }
 
+/* Load what was taken from the records themselves. */
+static enum bitcask_status load_taken(struct bitcask_loader *loader,
+                                      struct bitcask_segment *segment,
+                                      const struct bitcask_hint_writer *entries)
+{
+    struct bitcask_buffer window;
+    struct bitcask_hint hint;
+
+    bitcask_hint_of_writer(&hint, entries, &window);
+    return load_entries(loader, segment, &hint);
+}
+
 /* Load every record of a sealed segment from @offset on by reading the data file. */
 static enum bitcask_status scan_file(struct bitcask_loader *loader,
                                      struct bitcask_segment *segment, bitcask_file file,
@@ -426,7 +440,9 @@ static void *run_part(void *context)
 
     for (size_t i = 0; i < load->count && !atomic_load(&load->stop); i++) {
         enum bitcask_status status =
-            load_sealed(&part->loader, load->lines[i], load->segments[i]);
+            load->entries != NULL
+                ? load_taken(&part->loader, load->segments[i], load->entries)
+                : load_sealed(&part->loader, load->lines[i], load->segments[i]);
 
         if (status != BITCASK_OK)
             remember_failure(load, status);
@@ -465,6 +481,31 @@ static void run_parts(struct load *load, unsigned part_count)
         if (parts[i].started)
             (void)pthread_join(parts[i].thread, NULL);
     }
+}
+
+enum bitcask_status bitcask_load_entries(struct bitcask *cask,
+                                         struct bitcask_segment *segment,
+                                         const struct bitcask_hint_writer *entries)
+{
+    const struct bitcask_hint_trailer *trailer = &entries->trailer;
+    unsigned part_count = cask->options.threads;
+    struct load load = {
+        .cask = cask, .segments = &segment, .count = 1, .entries = entries
+    };
+
+    if (pthread_mutex_init(&load.lock, NULL) != 0)
+        return bitcask_fail_constant(BITCASK_NO_MEMORY, "there is no memory for a lock");
+    if (part_count > LOAD_THREADS_MAX)
+        part_count = LOAD_THREADS_MAX;
+    run_parts(&load, trailer->entry_count < ENTRIES_PARALLEL_MIN ? 1 : part_count);
+    (void)pthread_mutex_destroy(&load.lock);
+    if (load.status != BITCASK_OK)
+        return bitcask_fail(load.status, "%s", load.detail);
+    atomic_store(&segment->record_count, trailer->entry_count);
+    atomic_store(&segment->tombstone_count, trailer->tombstone_count);
+    atomic_store(&segment->first_sequence, trailer->first_sequence);
+    atomic_store(&segment->last_sequence, trailer->last_sequence);
+    return BITCASK_OK;
 }
 
 /* The table gets all segments before a thread looks at any. */

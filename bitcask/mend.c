@@ -111,6 +111,7 @@ enum bitcask_status bitcask_chain_settle_file(struct bitcask_io *io,
 static enum bitcask_status settle(struct bitcask_chain *chain, struct bitcask_link *link)
 {
     struct bitcask *cask = chain->cask;
+    uint64_t offset = link->proven_size;
     enum bitcask_status status;
 
     if (link->file_size > link->kept_size &&
@@ -125,8 +126,12 @@ static enum bitcask_status settle(struct bitcask_chain *chain, struct bitcask_li
     }
     if (link->proven_size < link->kept_size)
         cask->recovered_size += link->kept_size - link->proven_size;
+    if (link->synced_end > offset) /* and so is all from proven_size on */
+        offset = link->synced_end < link->kept_size ? link->synced_end : link->kept_size;
+    if (link->synced_end >= link->kept_size && link->file_size == link->kept_size)
+        return BITCASK_OK;
     return bitcask_chain_settle_file(cask->io, cask->directory, link->line.id,
-                                     link->line.salt, link->proven_size, link->kept_size);
+                                     link->line.salt, offset, link->kept_size);
 }
 
 enum bitcask_status bitcask_chain_cut_sealed(struct bitcask *cask)

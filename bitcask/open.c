@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bitcask/ahead.h"
 #include "bitcask/check.h"
 #include "bitcask/directory.h"
 #include "bitcask/merge.h"
@@ -156,6 +157,7 @@ static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *li
                                 struct bitcask_commit_start *start, bool *mended)
 {
     struct bitcask_manifest manifest;
+    struct bitcask_ahead ahead = { .count = 0 };
     uint64_t seed;
     enum bitcask_status status;
 
@@ -174,10 +176,14 @@ static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *li
     if (status == BITCASK_OK)
         status =
             bitcask_keydir_create(&cask->keydir, guess_key_count(cask, &manifest), seed);
+    if (status == BITCASK_OK && !cask->options.read_only)
+        status = bitcask_ahead_begin(&ahead, cask->io, cask->directory, &manifest,
+                                     cask->options.threads > 1);
     if (status == BITCASK_OK)
         status = bitcask_load_sealed(cask, &manifest);
     if (status == BITCASK_OK)
-        status = bitcask_recover(cask, &manifest, start, mended);
+        status = bitcask_recover(cask, &manifest, cask->options.read_only ? NULL : &ahead,
+                                 start, mended);
     if (status == BITCASK_OK) {
         bitcask_keydir_drop_tombstones(cask->keydir);
         cask->last_sequence = start->last_sequence;
@@ -186,6 +192,7 @@ static enum bitcask_status load(struct bitcask *cask, struct bitcask_listing *li
     }
 
 out:
+    bitcask_ahead_release(&ahead);
     bitcask_manifest_release(&manifest);
     return status;
 }

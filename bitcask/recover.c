@@ -327,6 +327,32 @@ static enum bitcask_status check_missing(struct bitcask_chain *chain,
     return status == BITCASK_OK ? check_proven_size(chain, link) : status;
 }
 
+/*
+ * Load what was read of @link ahead, if history goes on with it; it goes on behind that,
+ * record by record, as behind a hint. (It proves nothing as a whole, as a hint does, but
+ * only by its records.)
+ */
+static enum bitcask_status load_ahead(struct bitcask_chain *chain,
+                                      struct bitcask_link *link)
+{
+    struct bitcask_ahead_file *file =
+        chain->ahead != NULL ? bitcask_ahead_find(chain->ahead, link->line.id) : NULL;
+    enum bitcask_status status;
+
+    if (file == NULL || file->covered > link->file_size ||
+        file->entries.trailer.first_sequence != chain->sequence + 1)
+        return BITCASK_OK;
+    status = bitcask_load_entries(chain->cask, link->segment, &file->entries);
+    if (status != BITCASK_OK)
+        return status;
+    link->kept_size = file->covered;
+    link->synced_end = file->synced_end;
+    chain->sequence = file->entries.trailer.last_sequence;
+    raise_proven(chain, file->proven);
+    bitcask_hint_writer_release(&file->entries);
+    return BITCASK_OK;
+}
+
 /* Load what @link holds: by its hint as far as that goes, then record by record. */
 static enum bitcask_status load_link(struct bitcask_chain *chain, size_t index)
 {
@@ -355,6 +381,10 @@ static enum bitcask_status load_link(struct bitcask_chain *chain, size_t index)
         chain->sequence = atomic_load(&link->segment->last_sequence);
     if (covered > 0)
         raise_proven(chain, chain->sequence);
+    else
+        status = load_ahead(chain, link);
+    if (status != BITCASK_OK)
+        return status;
 
     link->unused = false;
     status = bitcask_chain_reopen(chain, link, &file);
@@ -494,16 +524,21 @@ static enum bitcask_status open_segments(struct bitcask_chain *chain,
 
 enum bitcask_status bitcask_recover(struct bitcask *cask,
                                     const struct bitcask_manifest *manifest,
+                                    struct bitcask_ahead *ahead,
                                     struct bitcask_commit_start *start, bool *mended)
 {
     struct bitcask_chain chain = { .cask = cask,
+                                   .ahead = ahead,
                                    .loader = { .cask = cask, .part_count = 1 } };
     struct bitcask_link *active = NULL;
-    enum bitcask_status status;
+    enum bitcask_status status = BITCASK_OK;
 
     memset(start, 0, sizeof *start);
     chain.loader.now_ms = cask->io->wall_ms(cask->io);
-    status = collect_links(&chain, manifest);
+    if (ahead != NULL)
+        status = bitcask_ahead_join(ahead);
+    if (status == BITCASK_OK)
+        status = collect_links(&chain, manifest);
     if (status == BITCASK_OK)
         status = look_at_files(&chain);
     if (status == BITCASK_OK)

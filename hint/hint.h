@@ -110,6 +110,14 @@ enum bitcask_status bitcask_hint_take(struct bitcask_hint *hint,
 enum bitcask_status bitcask_hint_next(struct bitcask_hint *hint,
                                       struct bitcask_hint_entry *entry);
 
+/*
+ * Give out the entries of @writer, which has been committed nowhere, as if they were read
+ * from a hint. @writer must outlive *hint, which is not closed. Several may read one.
+ */
+void bitcask_hint_of_writer(struct bitcask_hint *hint,
+                            const struct bitcask_hint_writer *writer,
+                            struct bitcask_buffer *window);
+
 /* Remove the hint of @segment_id if there is one; nothing is synced. */
 enum bitcask_status bitcask_hint_remove(struct bitcask_io *io, bitcask_file directory,
                                         uint64_t segment_id);

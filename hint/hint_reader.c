@@ -121,6 +121,20 @@ enum bitcask_status bitcask_hint_next(struct bitcask_hint *hint,
     return bitcask_hint_take(hint, entry, 1, &count);
 }
 
+void bitcask_hint_of_writer(struct bitcask_hint *hint,
+                            const struct bitcask_hint_writer *writer,
+                            struct bitcask_buffer *window)
+{
+    assert(writer->io == NULL);
+
+    memset(hint, 0, sizeof *hint);
+    hint->file = BITCASK_NO_FILE;
+    hint->trailer = writer->trailer;
+    *window = writer->bytes; /* all of it is in the window, and nothing behind it */
+    hint->window = window;
+    hint->window_offset = BITCASK_FILE_HEADER_SIZE;
+}
+
 /*
  * A right check over wrong fields can only come from a program with a bug or with bad
  * intentions; an entry is trusted with offsets and sizes, so look at each once.

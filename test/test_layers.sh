@@ -22,7 +22,7 @@ bitcask/scan bitcask/identity
 bitcask/inspector
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
 bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
-bitcask/segment bitcask/hint_compare
+bitcask/segment bitcask/hint_compare bitcask/ahead
 bitcask/segment_hint
 bitcask/commit bitcask/merge_plan
 bitcask/background bitcask/commit_inside
@@ -58,9 +58,9 @@ sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
 sys/vfs.h bitcask/io_posix.c
 pthread.h bitcask/sequence_set.h bitcask/slab.h bitcask/keydir_inside.h bitcask/segment.h
-pthread.h bitcask/commit.h bitcask/append.c bitcask/verify.h
+pthread.h bitcask/ahead.h bitcask/commit.h bitcask/append.c bitcask/verify.h
 pthread.h bitcask/background.h bitcask/cask.c bitcask/merge_writer.h
-signal.h bitcask/background.c
+signal.h bitcask/background.c bitcask/ahead.c
 signal.h bitcask/verify_files.c bitcask/load.c bitcask/merge_finish.c bitcask/merge_writer.c
 libdeflate.h bitcask/format.c
 uthash.h bitcask/fate.c bitcask/keydir_inside.h bitcask/sequence_set.c
