@@ -66,8 +66,9 @@ static enum bitcask_status load_item(struct bitcask_shard *shard,
 /*
  * First ask for the memory of all items to be brought near, so that their misses
  * overlap: the bucket, where a new entry would lie, and the last one added, whose link
- * will change; then the first entry in the bucket. (In a function of its own, which
- * has no effect that the compiler knows of, this would all be removed.)
+ * will change; then the first entry in the bucket, and the one behind it, which a key
+ * that is new is compared with as well. (In a function of its own, which has no effect
+ * that the compiler knows of, this would all be removed.)
  */
 enum bitcask_status bitcask_keydir_load(struct bitcask_keydir *keydir,
                                         struct bitcask_load_item *items, size_t count)
@@ -88,6 +89,12 @@ enum bitcask_status bitcask_keydir_load(struct bitcask_keydir *keydir,
 
         if (bucket->hh_head != NULL)
             __builtin_prefetch(&bucket->hh_head->hh_next, 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const UT_hash_bucket *bucket = bucket_of(keydir, items[i].hash);
+
+        if (bucket->hh_head != NULL && bucket->hh_head->hh_next != NULL)
+            __builtin_prefetch(&bucket->hh_head->hh_next->hh_next);
     }
     for (size_t i = 0; i < count && status == BITCASK_OK; i++)
         status = load_item(shard_of(keydir, items[i].hash), &items[i]);
