@@ -5,7 +5,8 @@
  *
  * Locks, in the order in which they are taken: writer mutex of a shard (several in
  * rising order), append lock, lock of the segment table, background lock or read-write
- * lock of a shard. The lock of merges is not held over any other.
+ * lock of a shard (several in rising order, but only to read). The lock of merges is not
+ * held over any other.
  */
 #ifndef BITCASK_CASK_H
 #define BITCASK_CASK_H

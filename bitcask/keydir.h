@@ -89,6 +89,26 @@ struct bitcask_pin bitcask_keydir_pin(struct bitcask_keydir *keydir, unsigned sh
 void bitcask_keydir_unpin(struct bitcask_keydir *keydir, struct bitcask_pin pin);
 
 /*
+ * Many keys at a time, so that their cache misses overlap. This takes the read locks of
+ * all their shards, in rising order, and gives them up again. What was found may be used
+ * until the pin, of all of them, is unpinned.
+ */
+struct bitcask_find_item {
+    struct bitcask_slice key;
+    uint64_t hash;
+
+    /* Set by the call. */
+    bool found;
+    struct bitcask_place place;
+};
+enum {
+    BITCASK_FIND_ITEMS_MAX = 16
+};
+struct bitcask_pin bitcask_keydir_find_many(struct bitcask_keydir *keydir,
+                                            struct bitcask_find_item *items,
+                                            size_t count);
+
+/*
  * How often places have been taken from under those who remember them without a pin:
  * they look again if this has changed. Read with a shard's read lock held.
  */

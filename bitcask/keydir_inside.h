@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside the keydir, for keydir_table.c, keydir_load.c and keydir_merge.c: what a shard
- * is made of. Nobody else includes uthash.h but sequence_set.c.
+ * Inside the keydir, for keydir_*.c: what a shard is made of. Nobody else includes
+ * uthash.h but sequence_set.c.
  */
 #ifndef BITCASK_KEYDIR_INSIDE_H
 #define BITCASK_KEYDIR_INSIDE_H
@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "bitcask/keydir.h"
 #include "bitcask/slab.h"
@@ -132,6 +133,17 @@ static inline const UT_hash_bucket *bucket_of(struct bitcask_keydir *keydir,
 
     return &table->buckets[table_hash(hash) & (table->num_buckets - 1)];
 }
+
+/*
+ * Ask for what is looked at of the entry of @hh to be brought near. A macro: a function
+ * without any other effect would be removed.
+ */
+#define PREFETCH_ENTRY(hh)                                                          \
+    do {                                                                            \
+        __builtin_prefetch((const char *)(hh) + offsetof(UT_hash_handle, hh_next)); \
+        __builtin_prefetch((const char *)(hh) +                                     \
+                           offsetof(struct bitcask_keydir_entry, location));        \
+    } while (0)
 
 static inline void lock_for_change(struct bitcask_shard *shard)
 {

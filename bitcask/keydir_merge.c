@@ -5,8 +5,6 @@
  */
 #include "bitcask/keydir_inside.h"
 
-#include <stddef.h>
-
 /* Keys looked up under one lock: a microsecond or two. */
 enum {
     GROUP_COUNT = 32
@@ -78,14 +76,6 @@ static bool points_to(const struct bitcask_keydir_entry *entry,
     return entry->hh.hashv == table_hash(item->hash) &&
            entry->sequence == item->sequence && is_live(entry);
 }
-
-/* Ask for what is looked at of the entry of @hh to be brought near. */
-#define PREFETCH_ENTRY(hh)                                                          \
-    do {                                                                            \
-        __builtin_prefetch((const char *)(hh) + offsetof(UT_hash_handle, hh_next)); \
-        __builtin_prefetch((const char *)(hh) +                                     \
-                           offsetof(struct bitcask_keydir_entry, location));        \
-    } while (0)
 
 /*
  * The entries that point to the records of @items, or NULL. All chains are walked in

@@ -15,6 +15,12 @@ enum {
     OPEN_FILES_MAX = 256
 };
 
+/* What is brought near of a record; the processor sees by itself where that goes on. */
+enum {
+    CACHE_LINE_SIZE = 64,
+    PREFETCH_SIZE_MAX = 512
+};
+
 enum bitcask_status bitcask_segments_init(struct bitcask_segments *segments,
                                           struct bitcask_io *io, bitcask_file directory,
                                           bool use_mapping)
@@ -482,6 +488,23 @@ enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
     if (mapped)
         return read_mapped(segments, segment, wanted, value);
     return read_unmapped(segments, segment, wanted, value);
+}
+
+void bitcask_segments_prefetch(struct bitcask_segments *segments, uint32_t index,
+                               uint64_t offset, uint64_t size)
+{
+    const struct bitcask_segment *segment = bitcask_segments_get(segments, index);
+    const uint8_t *bytes;
+
+    if (segment->map == NULL || offset > segment->map_size ||
+        size > segment->map_size - offset)
+        return;
+    bytes = segment->map + (size_t)offset;
+    if (size > PREFETCH_SIZE_MAX)
+        size = PREFETCH_SIZE_MAX;
+    for (size_t i = 0; i < size; i += CACHE_LINE_SIZE)
+        __builtin_prefetch(bytes + i);
+    __builtin_prefetch(bytes + size - 1);
 }
 
 enum bitcask_status bitcask_segment_look(struct bitcask_segments *segments,

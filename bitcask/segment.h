@@ -167,6 +167,13 @@ struct bitcask_record_key {
 };
 
 /*
+ * Ask for the @size bytes at @offset of the segment of @index to be brought near, if
+ * they can be: for who will read them soon, and has other things to do until then.
+ */
+void bitcask_segments_prefetch(struct bitcask_segments *segments, uint32_t index,
+                               uint64_t offset, uint64_t size);
+
+/*
  * Read the record of a put, with everything about it verified, and copy its value.
  * @value may be NULL to read only header and key.
  *

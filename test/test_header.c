@@ -40,6 +40,7 @@ static any_function *const functions[] = {
     (any_function *)bitcask_merge_pause,
     (any_function *)bitcask_merge_reason_text,
     (any_function *)bitcask_merge_resume,
+    (any_function *)bitcask_multi_get,
     (any_function *)bitcask_open,
     (any_function *)bitcask_put,
     (any_function *)bitcask_repair,

@@ -21,7 +21,7 @@ bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
 bitcask/inspector
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
-bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
+bitcask/keydir_find bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
 bitcask/segment bitcask/hint_compare bitcask/ahead
 bitcask/segment_hint
 bitcask/commit bitcask/merge_plan
@@ -32,7 +32,7 @@ bitcask/chain bitcask/directory bitcask/merge
 bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
 bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
 bitcask/merge_step bitcask/merge_turn
-bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/view bitcask/iterate bitcask/stat
+bitcask/open bitcask/put bitcask/batch bitcask/get bitcask/multi_get bitcask/view bitcask/iterate bitcask/stat
 bitcask/survey bitcask/judge bitcask/finding bitcask/inspect_directory
 bitcask/fate bitcask/history
 bitcask/verify
