@@ -4,8 +4,6 @@
  */
 #include "bitcask/keydir_inside.h"
 
-#include <string.h>
-
 enum {
     WORD_BITS = 64,
     WORD_COUNT = BITCASK_KEYDIR_SHARD_COUNT / WORD_BITS
@@ -43,14 +41,6 @@ static bool take_shard(struct shard_set *set, unsigned *shard)
     return false;
 }
 
-static bool has_key(const struct bitcask_keydir_entry *entry,
-                    const struct bitcask_find_item *item)
-{
-    return entry->hh.hashv == table_hash(item->hash) &&
-           entry->hh.keylen == item->key.size &&
-           memcmp(entry->key, item->key.data, item->key.size) == 0;
-}
-
 /* All chains are walked in step, so that the cache misses of a step overlap. */
 static void walk_chains(struct bitcask_keydir *keydir, struct bitcask_find_item *items,
                         size_t count)
@@ -62,9 +52,11 @@ static void walk_chains(struct bitcask_keydir *keydir, struct bitcask_find_item 
     for (size_t i = 0; i < count; i++)
         __builtin_prefetch(bucket_of(keydir, items[i].hash));
     for (size_t i = 0; i < count; i++) {
+        const UT_hash_bucket *bucket = bucket_of(keydir, items[i].hash);
+
         items[i].found = false;
-        next[i] = bucket_of(keydir, items[i].hash)->hh_head;
-        if (next[i] == NULL)
+        next[i] = bucket->hh_head;
+        if (!has_trace(bucket, items[i].hash))
             continue;
         PREFETCH_ENTRY(next[i]);
         pending[pending_count++] = i;
@@ -76,7 +68,7 @@ static void walk_chains(struct bitcask_keydir *keydir, struct bitcask_find_item 
             size_t i = pending[j];
             const struct bitcask_keydir_entry *entry = (const void *)next[i];
 
-            if (has_key(entry, &items[i])) {
+            if (has_key(entry, items[i].hash, items[i].key)) {
                 items[i].found = is_live(entry);
                 load_place(entry, &items[i].place);
                 continue;

@@ -34,12 +34,10 @@ static enum bitcask_status load_item(struct bitcask_shard *shard,
 
     item->displaces = false;
     if (entry == NULL) {
-        entry = bitcask_shard_allocate(shard, item->key);
+        entry = bitcask_shard_allocate(shard, item->key, item->hash);
         if (entry == NULL)
             return bitcask_fail_memory(sizeof *entry + item->key.size);
-        if (!bitcask_shard_add(shard, entry, item->hash))
-            return bitcask_fail(BITCASK_NO_MEMORY,
-                                "out of memory: the keydir cannot grow");
+        bitcask_shard_add(shard, entry);
     } else if (entry->sequence >= item->place.sequence) {
         item->displaces = !deletes;
         item->displaced = item->place;
@@ -65,10 +63,10 @@ static enum bitcask_status load_item(struct bitcask_shard *shard,
 
 /*
  * First ask for the memory of all items to be brought near, so that their misses
- * overlap: the bucket, where a new entry would lie, and the last one added, whose link
- * will change; then the first entry in the bucket, and the one behind it, which a key
- * that is new is compared with as well. (In a function of its own, which has no effect
- * that the compiler knows of, this would all be removed.)
+ * overlap: the bucket, and where a new entry would lie; then the first entry in the
+ * bucket, and the one behind it, which a key that is new is compared with as well. (In a
+ * function of its own, which has no effect that the compiler knows of, this would all be
+ * removed.)
  */
 enum bitcask_status bitcask_keydir_load(struct bitcask_keydir *keydir,
                                         struct bitcask_load_item *items, size_t count)
@@ -82,13 +80,12 @@ enum bitcask_status bitcask_keydir_load(struct bitcask_keydir *keydir,
         __builtin_prefetch(bucket_of(keydir, items[i].hash), 1);
         __builtin_prefetch(shard->slab.chunk, 1);
         __builtin_prefetch(shard->slab.chunk + CACHE_LINE_SIZE, 1);
-        __builtin_prefetch(shard->table->hh.tbl->tail, 1);
     }
     for (size_t i = 0; i < count; i++) {
         const UT_hash_bucket *bucket = bucket_of(keydir, items[i].hash);
 
         if (bucket->hh_head != NULL)
-            __builtin_prefetch(&bucket->hh_head->hh_next, 1);
+            PREFETCH_ENTRY(bucket->hh_head);
     }
     for (size_t i = 0; i < count; i++) {
         const UT_hash_bucket *bucket = bucket_of(keydir, items[i].hash);

@@ -8,30 +8,10 @@
 #include "bitcask/status.h"
 
 enum {
-    KEY_SIZE_GUESS = 112, /* bytes for a key of 16, its bucket included */
-    BUCKET_BITS_MIN = 3,
-    BUCKET_BITS_MAX = 18, /* to begin with: for 100 million keys, in 1 GiB */
-    /* Buckets walked under one read lock: microseconds, also when each misses. */
-    WALK_BUCKET_COUNT = 64,
+    KEY_SIZE_GUESS = 94, /* bytes for a key of 16, its buckets included */
+    BUCKET_COUNT_MIN = 8,
+    BUCKET_COUNT_MAX = 1 << 19, /* to begin with: for 100 million keys, in 2 GiB */
 };
-
-/*
- * The first buckets of a shard come from the source, those of a table that has grown
- * from malloc: what the source gives out is not given back before the end.
- */
-static void *allocate_table(struct bitcask_shard *shard, size_t size)
-{
-    if (shard->first_buckets != NULL || size == sizeof(UT_hash_table))
-        return malloc(size);
-    shard->first_buckets = bitcask_slab_source_take(shard->slab.source, size);
-    return shard->first_buckets;
-}
-
-static void free_table(struct bitcask_shard *shard, void *memory)
-{
-    if (memory != shard->first_buckets)
-        free(memory);
-}
 
 static size_t entry_size(size_t key_size)
 {
@@ -53,17 +33,25 @@ uint64_t bitcask_keydir_hash(const struct bitcask_keydir *keydir,
 struct bitcask_keydir_entry *bitcask_shard_find(struct bitcask_shard *shard,
                                                 uint64_t hash, struct bitcask_slice key)
 {
-    struct bitcask_keydir_entry *entry;
+    const UT_hash_bucket *bucket = &shard->buckets[bucket_index(shard, table_hash(hash))];
+    UT_hash_handle *hh = has_trace(bucket, hash) ? bucket->hh_head : NULL;
 
-    HASH_FIND_BYHASHVALUE(hh, shard->table, key.data, key.size, table_hash(hash), entry);
-    return entry;
+    while (hh != NULL) {
+        struct bitcask_keydir_entry *entry = (void *)hh; /* its first member */
+
+        PREFETCH_ENTRY(hh);
+        if (has_key(entry, hash, key))
+            return entry;
+        hh = hh->hh_next;
+    }
+    return NULL;
 }
 
-/* False: no memory, and nothing has changed. */
-static bool add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry,
-                unsigned hash, unsigned bucket_bits)
+/* False: no memory for a table, and nothing has changed. */
+static bool add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry)
 {
     bool added = true;
+    unsigned hash = entry->hh.hashv;
     size_t key_size = entry->hh.keylen;
 
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, shard->table, entry->key, key_size, hash, entry);
@@ -71,7 +59,8 @@ static bool add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry,
 }
 
 struct bitcask_keydir_entry *bitcask_shard_allocate(struct bitcask_shard *shard,
-                                                    struct bitcask_slice key)
+                                                    struct bitcask_slice key,
+                                                    uint64_t hash)
 {
     struct bitcask_keydir_entry *entry =
         bitcask_slab_allocate(&shard->slab, entry_size(key.size));
@@ -85,9 +74,7 @@ struct bitcask_keydir_entry *bitcask_shard_allocate(struct bitcask_shard *shard,
     if (key.size > 0)
         memcpy(entry->key, key.data, key.size);
     entry->hh.keylen = (unsigned)key.size;
-    entry->sequence = 0;
-    entry->location = PLACE_RESERVED;
-    entry->value_size = 0;
+    entry->hh.hashv = table_hash(hash);
     return entry;
 }
 
@@ -100,38 +87,68 @@ static void free_entry(struct bitcask_shard *shard, struct bitcask_keydir_entry 
     bitcask_slab_free(&shard->slab, entry, size);
 }
 
-bool bitcask_shard_add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry,
-                       uint64_t hash)
+/* With memory for a table there, as there is from the first entry on, none is asked for.
+ */
+void bitcask_shard_add(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry)
 {
-    if (add(shard, entry, table_hash(hash), BUCKET_BITS_MIN))
-        return true;
-    free_entry(shard, entry);
-    return false;
+    (void)add(shard, entry);
+    shard->buckets[bucket_index(shard, entry->hh.hashv)].expand_mult |=
+        trace_of(entry->hh.hashv);
+    entry->location = PLACE_RESERVED;
+    entry->sequence = 0;
+    entry->value_size = 0;
+    bitcask_shard_grow(shard);
 }
 
 void bitcask_shard_delete(struct bitcask_shard *shard, struct bitcask_keydir_entry *entry)
 {
+    UT_hash_bucket *bucket = &shard->buckets[bucket_index(shard, entry->hh.hashv)];
+
+    entry->hh.prev = shard->table;
+    entry->hh.next = NULL;
     HASH_DELETE(hh, shard->table, entry);
+    if (bucket->count == 0)
+        bucket->expand_mult = 0;
     free_entry(shard, entry);
 }
 
-/* The smallest number of buckets that keeps chains below one and a half on average. */
-static unsigned bucket_bits_for(uint64_t expected_keys)
+/* So many buckets that none need be added before there are @expected_keys. */
+static uint32_t bucket_count_for(uint64_t expected_keys)
 {
-    uint64_t shard_keys = expected_keys / BITCASK_KEYDIR_SHARD_COUNT;
-    unsigned bits = BUCKET_BITS_MIN;
+    uint64_t count = expected_keys / BITCASK_KEYDIR_SHARD_COUNT;
 
-    while (bits < BUCKET_BITS_MAX && ((uint64_t)3 << bits) < 2 * shard_keys)
-        bits++;
-    return bits;
+    count += count / 3 + count / 16; /* a sixteenth, since some shards have more */
+    if (count < BUCKET_COUNT_MIN)
+        return BUCKET_COUNT_MIN;
+    return count < BUCKET_COUNT_MAX ? (uint32_t)count : BUCKET_COUNT_MAX;
+}
+
+/*
+ * Make the table, by an entry that is not to be found: it leaves its bucket, but not the
+ * table.
+ */
+static bool make_table(struct bitcask_shard *shard, uint32_t bucket_count)
+{
+    const struct bitcask_slice no_key = { NULL, 0 };
+    struct bitcask_keydir_entry *head = bitcask_shard_allocate(shard, no_key, 0);
+    UT_hash_table *table;
+
+    shard->bucket_count = bucket_count;
+    shard->bucket_mask = bitcask_shard_mask(bucket_count);
+    shard->bucket_capacity = bucket_count;
+    if (head == NULL || !add(shard, head))
+        return false;
+    table = head->hh.tbl;
+    table->noexpand = 1;
+    HASH_DEL_IN_BKT(table->buckets[0], &head->hh);
+    table->num_items--;
+    shard->buckets = table->buckets;
+    return true;
 }
 
 static enum bitcask_status init_shard(struct bitcask_keydir *keydir,
-                                      struct bitcask_shard *shard, unsigned bucket_bits)
+                                      struct bitcask_shard *shard, uint32_t bucket_count)
 {
-    const struct bitcask_slice no_key = { NULL, 0 };
-    struct bitcask_keydir_entry *sentinel;
-
     if (pthread_rwlock_init(&shard->lock, NULL) != 0)
         return bitcask_fail_memory(sizeof shard->lock);
     if (pthread_mutex_init(&shard->writer, NULL) != 0) {
@@ -139,11 +156,10 @@ static enum bitcask_status init_shard(struct bitcask_keydir *keydir,
         return bitcask_fail_memory(sizeof shard->writer);
     }
     shard->slab.source = &keydir->source;
-    sentinel = bitcask_shard_allocate(shard, no_key);
-    if (sentinel == NULL || !add(shard, sentinel, 0, bucket_bits)) {
+    if (!make_table(shard, bucket_count)) {
         (void)pthread_mutex_destroy(&shard->writer);
         (void)pthread_rwlock_destroy(&shard->lock);
-        return bitcask_fail_memory(sizeof(UT_hash_bucket) << bucket_bits);
+        return bitcask_fail_memory(sizeof(UT_hash_bucket) * bucket_count);
     }
     return BITCASK_OK;
 }
@@ -151,26 +167,25 @@ static enum bitcask_status init_shard(struct bitcask_keydir *keydir,
 /* Walking all entries takes a second at ten million: only where it must be. */
 static void free_long_entries(struct bitcask_shard *shard)
 {
-    struct bitcask_keydir_entry *entry = shard->table;
+    for (uint32_t i = 0; i < shard->bucket_count; i++) {
+        struct bitcask_keydir_entry *entry = (void *)shard->buckets[i].hh_head;
 
-    while (entry != NULL) {
-        struct bitcask_keydir_entry *next = entry->hh.next;
+        while (entry != NULL) {
+            struct bitcask_keydir_entry *next = (void *)entry->hh.hh_next;
 
-        if (entry_size(entry->hh.keylen) > BITCASK_SLAB_PIECE_MAX)
-            free(entry);
-        entry = next;
+            if (entry_size(entry->hh.keylen) > BITCASK_SLAB_PIECE_MAX)
+                free(entry);
+            entry = next;
+        }
     }
 }
 
+/* Everything else is the source's. */
 static void release_shard(struct bitcask_shard *shard)
 {
-    UT_hash_table *table = shard->table->hh.tbl;
-
     if (shard->has_long_entries)
         free_long_entries(shard);
     free(shard->tombstones);
-    free_table(shard, table->buckets);
-    free(table);
 }
 
 static void destroy_locks(struct bitcask_shard *shard)
@@ -182,7 +197,7 @@ static void destroy_locks(struct bitcask_shard *shard)
 enum bitcask_status bitcask_keydir_create(struct bitcask_keydir **out,
                                           uint64_t expected_keys, uint64_t seed)
 {
-    unsigned bucket_bits = bucket_bits_for(expected_keys);
+    uint32_t bucket_count = bucket_count_for(expected_keys);
     size_t expected_size = expected_keys < SIZE_MAX / KEY_SIZE_GUESS
                                ? (size_t)expected_keys * KEY_SIZE_GUESS
                                : SIZE_MAX;
@@ -201,7 +216,7 @@ enum bitcask_status bitcask_keydir_create(struct bitcask_keydir **out,
     }
 
     while (ready < BITCASK_KEYDIR_SHARD_COUNT && status == BITCASK_OK) {
-        status = init_shard(keydir, &keydir->shards[ready], bucket_bits);
+        status = init_shard(keydir, &keydir->shards[ready], bucket_count);
         if (status == BITCASK_OK)
             ready++;
     }
@@ -257,17 +272,8 @@ uint64_t bitcask_keydir_size(struct bitcask_keydir *keydir)
 {
     uint64_t size = sizeof *keydir + bitcask_slab_source_size(&keydir->source);
 
-    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++) {
-        const struct bitcask_shard *shard = &keydir->shards[i];
-        const UT_hash_table *table;
-
-        bitcask_keydir_read_lock(keydir, i);
-        table = shard->table->hh.tbl;
-        size += sizeof *table + atomic_load(&shard->long_size);
-        if (table->buckets != shard->first_buckets) /* those are the source's */
-            size += table->num_buckets * sizeof *table->buckets;
-        bitcask_keydir_read_unlock(keydir, i);
-    }
+    for (unsigned i = 0; i < BITCASK_KEYDIR_SHARD_COUNT; i++)
+        size += atomic_load(&keydir->shards[i].long_size);
     return size;
 }
 
@@ -314,7 +320,6 @@ enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64
 {
     struct bitcask_shard *shard = shard_of(keydir, hash);
     struct bitcask_keydir_entry *entry = bitcask_shard_find(shard, hash, key);
-    bool added;
 
     *out = entry;
     if (entry != NULL && is_live(entry)) {
@@ -324,14 +329,12 @@ enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64
     if (entry != NULL || !create)
         return BITCASK_NOT_FOUND;
 
-    entry = bitcask_shard_allocate(shard, key);
+    entry = bitcask_shard_allocate(shard, key, hash);
     if (entry == NULL)
         return bitcask_fail_memory(entry_size(key.size));
     lock_for_change(shard);
-    added = bitcask_shard_add(shard, entry, hash);
+    bitcask_shard_add(shard, entry);
     unlock_after_change(shard);
-    if (!added)
-        return bitcask_fail(BITCASK_NO_MEMORY, "out of memory: the keydir cannot grow");
     *out = entry;
     return BITCASK_NOT_FOUND;
 }
@@ -378,67 +381,4 @@ void bitcask_keydir_cancel(struct bitcask_keydir *keydir, unsigned shard_index,
 {
     if (!is_live(entry))
         bitcask_keydir_remove(keydir, shard_index, entry);
-}
-
-/* Add one to the number whose bits, read from the other end, are those of @bucket. */
-static uint32_t next_bucket(uint32_t bucket, uint32_t mask)
-{
-    uint32_t bit = mask ^ (mask >> 1); /* the highest bit in use */
-
-    while (bit != 0 && (bucket & bit) != 0) {
-        bucket &= ~bit;
-        bit >>= 1;
-    }
-    return bucket | bit; /* 0: all buckets have been visited */
-}
-
-static enum bitcask_status visit_bucket(const UT_hash_bucket *bucket,
-                                        bitcask_keydir_visit *visit, void *context)
-{
-    for (const UT_hash_handle *hh = bucket->hh_head; hh != NULL; hh = hh->hh_next) {
-        /* The handle is the first member of the entry. */
-        const struct bitcask_keydir_entry *entry = (const void *)hh;
-        struct bitcask_slice key = { entry->key, entry->hh.keylen };
-        struct bitcask_place place;
-        enum bitcask_status status;
-
-        if (!is_live(entry))
-            continue;
-        load_place(entry, &place);
-        status = visit(key, &place, context);
-        if (status != BITCASK_OK)
-            return status;
-    }
-    return BITCASK_OK;
-}
-
-enum bitcask_status bitcask_keydir_walk(struct bitcask_keydir *keydir,
-                                        struct bitcask_keydir_cursor *cursor,
-                                        bitcask_keydir_visit *visit, void *context)
-{
-    struct bitcask_keydir_cursor next = *cursor;
-    enum bitcask_status status = BITCASK_OK;
-    struct bitcask_shard *shard;
-    const UT_hash_table *table;
-
-    if (cursor->shard == BITCASK_KEYDIR_SHARD_COUNT)
-        return BITCASK_NOT_FOUND;
-    shard = &keydir->shards[cursor->shard];
-
-    (void)pthread_rwlock_rdlock(&shard->lock);
-    table = shard->table->hh.tbl;
-    for (int i = 0; i < WALK_BUCKET_COUNT && status == BITCASK_OK; i++) {
-        status = visit_bucket(&table->buckets[next.bucket & (table->num_buckets - 1)],
-                              visit, context);
-        next.bucket = next_bucket(next.bucket, table->num_buckets - 1);
-        if (next.bucket == 0) {
-            next.shard++;
-            break;
-        }
-    }
-    (void)pthread_rwlock_unlock(&shard->lock);
-
-    if (status == BITCASK_OK)
-        *cursor = next;
-    return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bitcask/slab.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,12 @@ struct bitcask_slab_region {
     struct bitcask_slab_region *next;
     size_t size;
     size_t used;
+};
+
+/* Lies in what was given. */
+struct bitcask_slab_gift {
+    struct bitcask_slab_gift *next;
+    size_t size;
 };
 
 int bitcask_slab_source_init(struct bitcask_slab_source *source, size_t expected_size)
@@ -117,6 +124,36 @@ static size_t next_chunk_size(const struct bitcask_slab *slab)
     return size < CHUNK_SIZE_MAX ? size : CHUNK_SIZE_MAX;
 }
 
+/* Get a chunk that has @size: one that was given, else from the source. */
+static bool next_chunk(struct bitcask_slab *slab, size_t size)
+{
+    struct bitcask_slab_gift *gift = slab->gifts;
+    size_t chunk_size = next_chunk_size(slab);
+    void *chunk = gift;
+
+    if (gift != NULL && gift->size >= size) {
+        slab->gifts = gift->next;
+        chunk_size = gift->size;
+    } else {
+        chunk = bitcask_slab_source_take(slab->source, chunk_size);
+        if (chunk == NULL)
+            return false;
+    }
+    slab->chunk = chunk;
+    slab->chunk_size = chunk_size;
+    slab->total_size += chunk_size;
+    return true;
+}
+
+void bitcask_slab_give(struct bitcask_slab *slab, void *memory, size_t size)
+{
+    struct bitcask_slab_gift *gift = memory;
+
+    gift->next = slab->gifts;
+    gift->size = size;
+    slab->gifts = gift;
+}
+
 void *bitcask_slab_allocate(struct bitcask_slab *slab, size_t size)
 {
     void **free_pieces;
@@ -133,16 +170,8 @@ void *bitcask_slab_allocate(struct bitcask_slab *slab, size_t size)
         return piece;
     }
 
-    if (slab->chunk_size < size) {
-        size_t wanted = next_chunk_size(slab);
-        char *chunk = bitcask_slab_source_take(slab->source, wanted);
-
-        if (chunk == NULL)
-            return NULL;
-        slab->chunk = chunk;
-        slab->chunk_size = wanted;
-        slab->total_size += wanted;
-    }
+    if (slab->chunk_size < size && !next_chunk(slab, size))
+        return NULL;
     piece = slab->chunk;
     slab->chunk += size;
     slab->chunk_size -= size;

@@ -44,11 +44,18 @@ struct bitcask_slab {
     char *chunk; /* the rest of the newest chunk */
     size_t chunk_size;
     size_t total_size; /* of all its chunks */
+    struct bitcask_slab_gift *gifts;
     void *free_pieces[BITCASK_SLAB_PIECE_MAX / BITCASK_SLAB_STEP + 1];
 };
 
 /* @size bytes, aligned to 8, or NULL. */
 void *bitcask_slab_allocate(struct bitcask_slab *slab, size_t size);
+
+/*
+ * Let the slab use up @size bytes at @memory, which the source has given out to be
+ * something else; at least 64.
+ */
+void bitcask_slab_give(struct bitcask_slab *slab, void *memory, size_t size);
 
 /* @size is what was asked for. */
 void bitcask_slab_free(struct bitcask_slab *slab, void *piece, size_t size);

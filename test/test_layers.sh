@@ -21,7 +21,8 @@ bitcask/data_file bitcask/keydir bitcask/manifest bitcask/reserve hint/hint
 bitcask/scan bitcask/identity
 bitcask/inspector
 bitcask/keydir_inside hint/hint_reader hint/hint_writer
-bitcask/keydir_find bitcask/keydir_load bitcask/keydir_merge bitcask/keydir_table
+bitcask/keydir_find bitcask/keydir_grow bitcask/keydir_load bitcask/keydir_merge
+bitcask/keydir_table bitcask/keydir_walk
 bitcask/segment bitcask/hint_compare bitcask/ahead
 bitcask/segment_hint
 bitcask/commit bitcask/merge_plan

@@ -224,6 +224,39 @@ static void threads_may_share_a_source(void **state)
     bitcask_slab_source_release(&source);
 }
 
+/* What is given is used up before the source is asked, by pieces that fit. */
+static void what_is_given_is_used_up(void **state)
+{
+    struct bitcask_slab_source source;
+    struct bitcask_slab slab = { .source = &source };
+    char *gifts[2];
+    size_t inside[2] = { 0, 0 };
+    size_t given_out;
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    gifts[0] = bitcask_slab_source_take(&source, 128);
+    gifts[1] = bitcask_slab_source_take(&source, 4096);
+    assert_non_null(gifts[0]);
+    assert_non_null(gifts[1]);
+    given_out = bitcask_slab_source_size(&source);
+    bitcask_slab_give(&slab, gifts[1], 4096);
+    bitcask_slab_give(&slab, gifts[0], 128);
+    assert_non_null(bitcask_slab_allocate(&slab, 200)); /* too large for the newest */
+    for (int i = 0; i < 200; i++) {
+        char *piece = bitcask_slab_allocate(&slab, 64);
+
+        assert_non_null(piece);
+        memset(piece, 0x5a, 64);
+        inside[0] += piece >= gifts[0] && piece + 64 <= gifts[0] + 128;
+        inside[1] += piece >= gifts[1] && piece + 64 <= gifts[1] + 4096;
+    }
+    assert_int_equal(inside[0], 128 / 64);
+    assert_int_equal(inside[1], 4096 / 64);
+    assert_int_equal(bitcask_slab_source_size(&source), given_out);
+    bitcask_slab_source_release(&source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +267,7 @@ int main(void)
         cmocka_unit_test(what_is_taken_from_a_source_is_aligned_and_apart),
         cmocka_unit_test(a_source_can_be_released_unused),
         cmocka_unit_test(threads_may_share_a_source),
+        cmocka_unit_test(what_is_given_is_used_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
