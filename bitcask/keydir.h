@@ -68,6 +68,13 @@ uint64_t bitcask_keydir_count(struct bitcask_keydir *keydir);
 /* Bytes of memory that it has taken: entries, tables, and what is set aside for more. */
 uint64_t bitcask_keydir_size(struct bitcask_keydir *keydir);
 
+/*
+ * Do the next piece of work ahead of those who will add keys, for a thread that nobody
+ * waits for; some hundred microseconds without a lock. False: nothing is to be done now.
+ * Enough, if it is called until then each time that 100,000 keys may have been added.
+ */
+bool bitcask_keydir_prepare(struct bitcask_keydir *keydir);
+
 /* READING. Between lock and unlock the shard's places do not change. */
 void bitcask_keydir_read_lock(struct bitcask_keydir *keydir, unsigned shard);
 void bitcask_keydir_read_unlock(struct bitcask_keydir *keydir, unsigned shard);

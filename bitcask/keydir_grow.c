@@ -86,3 +86,8 @@ void bitcask_shard_grow(struct bitcask_shard *shard)
         split_bucket(shard);
     }
 }
+
+bool bitcask_keydir_prepare(struct bitcask_keydir *keydir)
+{
+    return bitcask_slab_source_prepare(&keydir->source);
+}

@@ -14,12 +14,15 @@ enum {
     REGION_SIZE_MIN = 256 << 10,
     REGION_SIZE_MAX = 64 << 20,
     HUGE_PAGE_SIZE = 2 << 20,
+    AHEAD_SIZE_MIN = 2 << 20, /* how much is kept ready to be taken: a sixteenth, */
+    AHEAD_SIZE_MAX = 16 << 20 /* within these */
 };
 
 struct bitcask_slab_region {
     struct bitcask_slab_region *next;
     size_t size;
     size_t used;
+    size_t ready; /* as far as somebody has touched the pages ahead, or is at it */
 };
 
 /* Lies in what was given. */
@@ -35,6 +38,7 @@ int bitcask_slab_source_init(struct bitcask_slab_source *source, size_t expected
     while (size < expected_size && size < REGION_SIZE_MAX)
         size *= 2;
     source->regions = NULL;
+    source->spare = NULL;
     source->region_size_next = size;
     source->total_size = 0;
     return pthread_mutex_init(&source->lock, NULL);
@@ -48,35 +52,136 @@ void bitcask_slab_source_release(struct bitcask_slab_source *source)
         source->regions = region->next;
         free(region);
     }
+    free(source->spare);
     (void)pthread_mutex_destroy(&source->lock);
 }
 
-/* Each region doubles the one before: a few calls for any amount, half used at worst. */
-static struct bitcask_slab_region *add_region(struct bitcask_slab_source *source,
-                                              size_t wanted)
+static struct bitcask_slab_region *create_region(size_t size)
 {
-    size_t size = source->region_size_next;
-    size_t alignment;
-    struct bitcask_slab_region *region;
+    size_t alignment = size >= HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : CACHE_LINE_SIZE;
+    struct bitcask_slab_region *region = aligned_alloc(alignment, size);
 
-    while (size < wanted + CACHE_LINE_SIZE && size <= SIZE_MAX / 2)
-        size *= 2;
-    alignment = size >= HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : CACHE_LINE_SIZE;
-    region = aligned_alloc(alignment, size);
     if (region == NULL)
         return NULL;
 #ifdef MADV_HUGEPAGE
     if (size >= HUGE_PAGE_SIZE)
         (void)madvise(region, size, MADV_HUGEPAGE); /* only ever a favour */
 #endif
-    region->next = source->regions;
+    region->next = NULL;
     region->size = size;
     region->used = CACHE_LINE_SIZE; /* behind the head, on a line of its own */
-    source->regions = region;
-    source->total_size += size;
-    if (size < REGION_SIZE_MAX)
-        source->region_size_next = 2 * size;
+    region->ready = 0;
     return region;
+}
+
+/*
+ * Each region doubles the one before: a few calls for any amount, half used at worst.
+ * With the lock held.
+ */
+static struct bitcask_slab_region *add_region(struct bitcask_slab_source *source,
+                                              size_t wanted)
+{
+    struct bitcask_slab_region *region = source->spare;
+    size_t size = source->region_size_next;
+
+    if (region != NULL && region->size - region->used >= wanted) {
+        source->spare = NULL;
+    } else {
+        while (size < wanted + CACHE_LINE_SIZE && size <= SIZE_MAX / 2)
+            size *= 2;
+        region = create_region(size);
+        if (region == NULL)
+            return NULL;
+    }
+    region->next = source->regions;
+    source->regions = region;
+    source->total_size += region->size;
+    if (region->size < REGION_SIZE_MAX)
+        source->region_size_next = 2 * region->size;
+    return region;
+}
+
+/* How much should be ready to be taken, by how much there is. */
+static size_t ahead_size(const struct bitcask_slab_source *source)
+{
+    size_t size = source->total_size / 16;
+
+    if (size < AHEAD_SIZE_MIN)
+        return AHEAD_SIZE_MIN;
+    return size < AHEAD_SIZE_MAX ? size : AHEAD_SIZE_MAX;
+}
+
+/*
+ * The next huge page of @region that is wanted within @ahead from where it is used up
+ * to, or NULL. It counts as ready from now on.
+ */
+static char *claim_page(struct bitcask_slab_region *region, size_t ahead)
+{
+    size_t used = region->used / HUGE_PAGE_SIZE * HUGE_PAGE_SIZE;
+    char *page;
+
+    if (region->ready < used)
+        region->ready = used;
+    if (region->size - region->ready < HUGE_PAGE_SIZE ||
+        region->ready >= region->used + ahead)
+        return NULL;
+    page = (char *)region + region->ready;
+    region->ready += HUGE_PAGE_SIZE;
+    return page;
+}
+
+/* With the lock held: to what page is next, or, where there is none, a spare region. */
+static char *next_page(struct bitcask_slab_source *source, bool *wants_spare)
+{
+    struct bitcask_slab_region *region = source->regions;
+    size_t ahead = ahead_size(source);
+    char *page;
+
+    *wants_spare = false;
+    if (region == NULL || region->size < HUGE_PAGE_SIZE)
+        return NULL;
+    page = claim_page(region, ahead);
+    if (page != NULL || region->size - region->used >= ahead)
+        return page;
+    *wants_spare = source->spare == NULL;
+    if (*wants_spare)
+        return NULL;
+    return claim_page(source->spare, ahead - (region->size - region->used));
+}
+
+bool bitcask_slab_source_prepare(struct bitcask_slab_source *source)
+{
+#ifdef MADV_POPULATE_WRITE
+    struct bitcask_slab_region *spare;
+    bool wants_spare;
+    size_t size;
+    char *page;
+
+    (void)pthread_mutex_lock(&source->lock);
+    page = next_page(source, &wants_spare);
+    size = source->region_size_next;
+    (void)pthread_mutex_unlock(&source->lock);
+
+    /* Does not change what is there, so it does not matter who uses the page by now. */
+    if (page != NULL)
+        return madvise(page, HUGE_PAGE_SIZE, MADV_POPULATE_WRITE) == 0;
+    if (!wants_spare)
+        return false;
+    spare = create_region(size);
+    if (spare == NULL)
+        return false;
+    (void)pthread_mutex_lock(&source->lock);
+    if (source->spare == NULL) {
+        source->spare = spare;
+        spare = NULL;
+    }
+    (void)pthread_mutex_unlock(&source->lock);
+    free(spare);
+    return true;
+#else
+    (void)source;
+    return false;
+#endif
 }
 
 void *bitcask_slab_source_take(struct bitcask_slab_source *source, size_t size)
@@ -104,7 +209,7 @@ size_t bitcask_slab_source_size(struct bitcask_slab_source *source)
     size_t size;
 
     (void)pthread_mutex_lock(&source->lock);
-    size = source->total_size;
+    size = source->total_size + (source->spare != NULL ? source->spare->size : 0);
     (void)pthread_mutex_unlock(&source->lock);
     return size;
 }

@@ -11,12 +11,14 @@
 #define BITCASK_SLAB_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Where slabs get their chunks. Any number of threads may share one. */
 struct bitcask_slab_source {
     pthread_mutex_t lock;
     struct bitcask_slab_region *regions; /* newest first */
+    struct bitcask_slab_region *spare;   /* made ahead, to be the next; NULL: none */
     size_t region_size_next;
     size_t total_size; /* of all regions */
 };
@@ -28,6 +30,14 @@ void bitcask_slab_source_release(struct bitcask_slab_source *source);
 
 /* Bytes of memory that it has from the system, given out or not. */
 size_t bitcask_slab_source_size(struct bitcask_slab_source *source);
+
+/*
+ * Do the next piece of work that taking would have to do soon: the system fills huge
+ * pages with zeros when they are first touched, which takes longer than anything else
+ * here. Some hundred microseconds; false: nothing is to be done now. For a thread that
+ * nobody waits for, at least each time that 8 MiB were taken.
+ */
+bool bitcask_slab_source_prepare(struct bitcask_slab_source *source);
 
 /* @size bytes that stay until the release, aligned to a cache line, or NULL. */
 void *bitcask_slab_source_take(struct bitcask_slab_source *source, size_t size);

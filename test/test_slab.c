@@ -2,8 +2,11 @@
 #include "test/test_support.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "bitcask/slab.h"
 #include "test/test_alloc.h"
@@ -257,6 +260,141 @@ static void what_is_given_is_used_up(void **state)
     bitcask_slab_source_release(&source);
 }
 
+/* How many pages of @size bytes at @memory, which begins one, are there. */
+static size_t resident_count(char *memory, size_t size)
+{
+    size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *resident = calloc(size / page_size, 1);
+    size_t count = 0;
+
+    assert_non_null(resident);
+    assert_int_equal(mincore(memory, size, resident), 0);
+    for (size_t i = 0; i < size / page_size; i++)
+        count += resident[i] & 1;
+    free(resident);
+    return count;
+}
+
+/* What is prepared is there when it is taken, a little ahead and no more. */
+static void what_is_prepared_is_there_before_it_is_taken(void **state)
+{
+    enum {
+        MIB = 1 << 20,
+        PAGE = 2 * MIB,
+        REGION = 64 * MIB,
+        AHEAD = 4 * MIB /* a sixteenth of it */
+    };
+    struct bitcask_slab_source source;
+    char *region;
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, REGION), 0);
+    assert_false(bitcask_slab_source_prepare(&source)); /* nobody wants anything yet */
+    region = bitcask_slab_source_take(&source, 64);
+    assert_non_null(region);
+    region -= 64;
+    if (!bitcask_slab_source_prepare(&source)) { /* a system that cannot */
+        bitcask_slab_source_release(&source);
+        skip();
+    }
+    while (bitcask_slab_source_prepare(&source))
+        continue;
+    for (size_t used = 128; used + 64 * 1024 <= REGION - AHEAD; used += 64 * 1024) {
+        size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+        size_t wanted = (used + AHEAD) / PAGE * PAGE;
+        size_t most = wanted + 2 * PAGE < REGION ? wanted + 2 * PAGE : REGION;
+
+        assert_int_equal(resident_count(region, wanted), wanted / page_size);
+        assert_true(resident_count(region, REGION) <= most / page_size);
+        assert_non_null(bitcask_slab_source_take(&source, 64 * 1024));
+        while (bitcask_slab_source_prepare(&source))
+            continue;
+    }
+    assert_int_equal(bitcask_slab_source_size(&source), REGION);
+
+    /* Near its end, the next one is made. */
+    assert_non_null(bitcask_slab_source_take(&source, 3 * MIB));
+    test_alloc_fail(0);
+    assert_false(bitcask_slab_source_prepare(&source));
+    assert_int_equal(test_alloc_stop(), 1);
+    assert_int_equal(bitcask_slab_source_size(&source), REGION);
+    while (bitcask_slab_source_prepare(&source))
+        continue;
+    assert_int_equal(bitcask_slab_source_size(&source), 2 * REGION);
+    test_alloc_fail_from(0);
+    region = bitcask_slab_source_take(&source, 5 * MIB);
+    assert_int_equal(test_alloc_stop(), 0);
+    assert_non_null(region);
+    memset(region, 1, 5 * MIB);
+    assert_int_equal(bitcask_slab_source_size(&source), 2 * REGION);
+    while (bitcask_slab_source_prepare(&source))
+        continue;
+
+    /* One that is too small for what comes stays for later. */
+    assert_non_null(bitcask_slab_source_take(&source, REGION - 6 * MIB - 64));
+    while (bitcask_slab_source_prepare(&source))
+        continue;
+    assert_int_equal(bitcask_slab_source_size(&source), 3 * REGION);
+    assert_non_null(bitcask_slab_source_take(&source, REGION));
+    assert_int_equal(bitcask_slab_source_size(&source), 5 * REGION);
+    bitcask_slab_source_release(&source);
+}
+
+static void for_little_nothing_is_prepared(void **state)
+{
+    struct bitcask_slab_source source;
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 0), 0);
+    for (int i = 0; i < 20; i++) {
+        assert_non_null(bitcask_slab_source_take(&source, 32 * 1024));
+        assert_false(bitcask_slab_source_prepare(&source));
+    }
+    bitcask_slab_source_release(&source);
+}
+
+struct preparer {
+    struct bitcask_slab_source *source;
+    _Atomic bool stop;
+};
+
+static void *run_preparer(void *context)
+{
+    struct preparer *preparer = context;
+
+    while (!atomic_load(&preparer->stop))
+        (void)bitcask_slab_source_prepare(preparer->source);
+    return NULL;
+}
+
+/* Nothing that is in use changes. */
+static void it_is_prepared_beside_those_who_take(void **state)
+{
+    struct bitcask_slab_source source;
+    struct preparer preparers[2] = { { .source = &source }, { .source = &source } };
+    struct pieces *pieces[2];
+    pthread_t threads[4];
+
+    (void)state;
+    assert_int_equal(bitcask_slab_source_init(&source, 3000000), 0);
+    for (int i = 0; i < 2; i++) {
+        pieces[i] = pieces_create(&source);
+        assert_int_equal(pthread_create(&threads[i], NULL, use_slab, pieces[i]), 0);
+        assert_int_equal(
+            pthread_create(&threads[2 + i], NULL, run_preparer, &preparers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        if (i >= 2)
+            atomic_store(&preparers[i - 2].stop, true);
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pieces[i]->count, PIECE_COUNT);
+        free(pieces[i]);
+    }
+    bitcask_slab_source_release(&source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +406,9 @@ int main(void)
         cmocka_unit_test(a_source_can_be_released_unused),
         cmocka_unit_test(threads_may_share_a_source),
         cmocka_unit_test(what_is_given_is_used_up),
+        cmocka_unit_test(what_is_prepared_is_there_before_it_is_taken),
+        cmocka_unit_test(for_little_nothing_is_prepared),
+        cmocka_unit_test(it_is_prepared_beside_those_who_take),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
