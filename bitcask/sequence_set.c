@@ -19,8 +19,7 @@ enum {
 struct bitcask_sequence_chunk {
     UT_hash_handle hh;
     uint64_t number; /* of its first sequence, without the low bits */
-    uint32_t count;
-    uint64_t words[WORD_COUNT];
+    _Atomic uint64_t words[WORD_COUNT];
 };
 
 static uint64_t number_of(uint64_t sequence)
@@ -58,13 +57,12 @@ void bitcask_sequence_set_release(struct bitcask_sequence_set *set)
     *set = (struct bitcask_sequence_set){ 0 };
 }
 
+/* With the lock held. */
 static struct bitcask_sequence_chunk *find(const struct bitcask_sequence_set *set,
                                            uint64_t number)
 {
     struct bitcask_sequence_chunk *chunk;
 
-    if (set->latest != NULL && set->latest->number == number)
-        return set->latest;
     HASH_FIND(hh, set->chunks, &number, sizeof number, chunk);
     return chunk;
 }
@@ -86,42 +84,46 @@ static struct bitcask_sequence_chunk *create(struct bitcask_sequence_set *set,
     return chunk;
 }
 
+/*
+ * The chunk of @number, or NULL: there is none, and, if it is to be made, no memory. One
+ * that was asked for lately is found without the lock: chunks stay where they are until
+ * the release.
+ */
+static struct bitcask_sequence_chunk *chunk_of(struct bitcask_sequence_set *set,
+                                               uint64_t number, bool create_it)
+{
+    struct bitcask_sequence_chunk *_Atomic *recent =
+        &set->recent[number % BITCASK_SEQUENCE_RECENT_COUNT];
+    struct bitcask_sequence_chunk *chunk =
+        atomic_load_explicit(recent, memory_order_acquire);
+
+    if (chunk != NULL && chunk->number == number)
+        return chunk;
+    (void)pthread_mutex_lock(&set->lock);
+    chunk = find(set, number);
+    if (chunk == NULL && create_it)
+        chunk = create(set, number);
+    (void)pthread_mutex_unlock(&set->lock);
+    if (chunk != NULL)
+        atomic_store_explicit(recent, chunk, memory_order_release);
+    return chunk;
+}
+
 enum bitcask_status bitcask_sequence_set_add(struct bitcask_sequence_set *set,
                                              uint64_t sequence, bool *added)
 {
-    struct bitcask_sequence_chunk *chunk;
-    bool is_new = false;
+    struct bitcask_sequence_chunk *chunk = chunk_of(set, number_of(sequence), true);
+    unsigned place = place_of(sequence);
+    uint64_t bit = (uint64_t)1 << (place & 63);
+    uint64_t before;
 
-    (void)pthread_mutex_lock(&set->lock);
-    chunk = find(set, number_of(sequence));
-    if (chunk == NULL)
-        chunk = create(set, number_of(sequence));
-    if (chunk != NULL) {
-        unsigned place = place_of(sequence);
-        uint64_t *word = &chunk->words[place >> WORD_BITS];
-        uint64_t bit = (uint64_t)1 << (place & 63);
-
-        is_new = (*word & bit) == 0;
-        *word |= bit;
-        chunk->count += is_new;
-        set->count += is_new;
-        set->latest = chunk;
-    }
-    (void)pthread_mutex_unlock(&set->lock);
     if (chunk == NULL)
         return bitcask_fail_memory(sizeof *chunk);
+    before = atomic_fetch_or_explicit(&chunk->words[place >> WORD_BITS], bit,
+                                      memory_order_relaxed);
     if (added != NULL)
-        *added = is_new;
+        *added = (before & bit) == 0;
     return BITCASK_OK;
-}
-
-static unsigned count_ones(uint64_t word)
-{
-    unsigned count = 0;
-
-    for (; word != 0; word &= word - 1)
-        count++;
-    return count;
 }
 
 /* How many of the places from @first to @last are taken. */
@@ -130,16 +132,14 @@ static uint64_t count_in_chunk(const struct bitcask_sequence_chunk *chunk, unsig
 {
     uint64_t count = 0;
 
-    if (first == 0 && last == (1u << CHUNK_BITS) - 1)
-        return chunk->count;
     for (unsigned i = first >> WORD_BITS; i <= last >> WORD_BITS; i++) {
-        uint64_t word = chunk->words[i];
+        uint64_t word = atomic_load_explicit(&chunk->words[i], memory_order_relaxed);
 
         if (i == first >> WORD_BITS)
             word &= UINT64_MAX << (first & 63);
         if (i == last >> WORD_BITS)
             word &= UINT64_MAX >> (63 - (last & 63));
-        count += count_ones(word);
+        count += (unsigned)__builtin_popcountll(word);
     }
     return count;
 }
@@ -194,7 +194,11 @@ uint64_t bitcask_sequence_set_count(struct bitcask_sequence_set *set, uint64_t f
 
 bool bitcask_sequence_set_has(struct bitcask_sequence_set *set, uint64_t sequence)
 {
-    return bitcask_sequence_set_count(set, sequence, sequence) == 1;
+    const struct bitcask_sequence_chunk *chunk =
+        chunk_of(set, number_of(sequence), false);
+    unsigned place = place_of(sequence);
+
+    return chunk != NULL && count_in_chunk(chunk, place, place) == 1;
 }
 
 bool bitcask_sequence_set_covers(struct bitcask_sequence_set *set, uint64_t first,

@@ -12,18 +12,23 @@
 #define BITCASK_SEQUENCE_SET_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "bitcask/bitcask.h"
 
 struct bitcask_sequence_chunk;
+
+enum {
+    BITCASK_SEQUENCE_RECENT_COUNT = 64
+};
 
 /* Pairs: init with release, also after a failed init. Zeroed is released. */
 struct bitcask_sequence_set {
     pthread_mutex_t lock;
     bool usable;
     struct bitcask_sequence_chunk *chunks; /* by the number of their first sequence */
-    struct bitcask_sequence_chunk *latest; /* the one that was added to last */
-    uint64_t count;
+    /* Each at its number, modulo: those that were asked for last, without the lock. */
+    struct bitcask_sequence_chunk *_Atomic recent[BITCASK_SEQUENCE_RECENT_COUNT];
 };
 
 enum bitcask_status bitcask_sequence_set_init(struct bitcask_sequence_set *set);
