@@ -105,7 +105,8 @@ static void *run_aheads(void *context)
         }
         background->ahead_wanted = false;
         (void)pthread_mutex_unlock(&background->lock);
-        while (bitcask_commit_work_ahead(background->work.commit))
+        while (bitcask_commit_work_ahead(background->work.commit) ||
+               background->work.prepare(background->work.context))
             continue;
         (void)pthread_mutex_lock(&background->lock);
     }

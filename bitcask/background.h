@@ -21,6 +21,8 @@ struct bitcask_background_work {
     uint64_t interval_ms; /* between syncs; 0: none are asked for */
     /* Merges if that is due; NULL: nobody is to. Anything but OK: not soon again. */
     enum bitcask_status (*merge)(void *context);
+    /* Prepares memory for more keys, a piece at a time; false: there is enough. */
+    bool (*prepare)(void *context);
     bool merge_at_once; /* an earlier session has left something to do */
     void *context;
 };

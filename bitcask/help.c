@@ -269,7 +269,8 @@ void bitcask_commit_drop_next(struct bitcask_commit *commit)
         return;
     bitcask_window_close(&commit->next_window, commit->io);
     bitcask_data_name(name, commit->next->id);
-    bitcask_segments_remove(commit->segments, commit->next);
+    if (bitcask_segments_take_out(commit->segments, commit->next))
+        bitcask_segment_free(commit->segments, commit->next);
     (void)commit->io->remove(commit->io, commit->directory, name);
     commit->names_unsynced = true;
     commit->burned[commit->burned_count++] = commit->next_line;

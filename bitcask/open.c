@@ -310,6 +310,13 @@ static void on_ahead(void *context)
     bitcask_background_ahead(&cask->background);
 }
 
+static bool on_prepare(void *context)
+{
+    struct bitcask *cask = context;
+
+    return bitcask_keydir_prepare(cask->keydir);
+}
+
 static void on_ended(void *context)
 {
     struct bitcask *cask = context;
@@ -379,6 +386,7 @@ static enum bitcask_status start_writing(struct bitcask *cask, bool is_new, bool
                            ? cask->options.sync_interval_ms
                            : 0,
         .merge = cask->options.merge_auto_off ? NULL : on_merge,
+        .prepare = on_prepare,
         .context = cask,
     };
     enum bitcask_status status;
