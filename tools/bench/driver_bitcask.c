@@ -99,6 +99,37 @@ static enum bench_result get(void *session, struct bench_bytes key,
     return result_of(status);
 }
 
+static enum bench_result multi_get(void *session, const struct bench_bytes *keys,
+                                   size_t count, struct bench_value *values,
+                                   enum bench_result *results)
+{
+    enum {
+        COUNT_MAX = 64
+    };
+    struct bitcask_slice slices[COUNT_MAX];
+    struct bitcask_buffer buffers[COUNT_MAX];
+    enum bitcask_status statuses[COUNT_MAX];
+    enum bench_result result = BENCH_OK;
+
+    if (count == 0 || count > COUNT_MAX)
+        return BENCH_ERROR;
+    for (size_t i = 0; i < count; i++) {
+        slices[i] = slice_of(keys[i]);
+        buffers[i] =
+            (struct bitcask_buffer){ values[i].data, values[i].size, values[i].capacity };
+    }
+    (void)bitcask_multi_get(session, slices, count, buffers, statuses);
+    for (size_t i = 0; i < count; i++) {
+        values[i].data = buffers[i].data;
+        values[i].size = buffers[i].size;
+        values[i].capacity = buffers[i].capacity;
+        results[i] = result_of(statuses[i]);
+        if (results[i] == BENCH_ERROR)
+            result = BENCH_ERROR;
+    }
+    return result;
+}
+
 static enum bench_result delete_key(void *session, struct bench_bytes key)
 {
     return result_of(bitcask_delete(session, slice_of(key)));
@@ -140,6 +171,7 @@ const struct bench_driver bench_driver_bitcask = {
     .detach = detach,
     .put = put,
     .get = get,
+    .multi_get = multi_get,
     .remove = delete_key,
     .scan = scan,
     .merge = merge,
@@ -156,6 +188,7 @@ const struct bench_driver bench_driver_bitcask_nomerge = {
     .detach = detach,
     .put = put,
     .get = get,
+    .multi_get = multi_get,
     .remove = delete_key,
     .scan = scan,
     .merge = merge,
