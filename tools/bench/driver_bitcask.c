@@ -106,7 +106,7 @@ static enum bench_result multi_get(void *session, const struct bench_bytes *keys
     enum {
         COUNT_MAX = 64
     };
-    struct bitcask_slice slices[COUNT_MAX];
+    struct bitcask_slice slices[COUNT_MAX] = { { NULL, 0 } };
     struct bitcask_buffer buffers[COUNT_MAX];
     enum bitcask_status statuses[COUNT_MAX];
     enum bench_result result = BENCH_OK;
