@@ -132,6 +132,8 @@ struct bitcask_loader {
     uint64_t now_ms;              /* what has expired by then is a tombstone */
     unsigned part;                /* of part_count; part 0 also counts and opens */
     unsigned part_count;
+    bool hint_trusted; /* set it: another has verified the hint that is loaded next */
+    bool hint_whole;   /* set by loading one */
 };
 
 /*

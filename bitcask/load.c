@@ -20,6 +20,7 @@ struct load {
     struct bitcask *cask;
     const struct bitcask_manifest_segment **lines;
     struct bitcask_segment **segments;
+    _Atomic bool *hints_verified; /* by one of them; NULL: each has to do it itself */
     size_t count;
     const struct bitcask_hint_writer *entries; /* of the first, and nothing else */
     _Atomic bool stop;
@@ -221,8 +222,9 @@ enum bitcask_status bitcask_load_hint(struct bitcask_loader *loader,
 
     *covered = 0;
     *hinted = 0;
-    status = bitcask_hint_open(&hint, cask->io, cask->directory, segment->id,
-                               segment->salt, &loader->window);
+    status = (loader->hint_trusted ? bitcask_hint_open_verified : bitcask_hint_open)(
+        &hint, cask->io, cask->directory, segment->id, segment->salt, &loader->window);
+    loader->hint_whole = status == BITCASK_OK;
     if (status != BITCASK_OK)
         return bitcask_hint_is_absent(status) ? BITCASK_OK : status;
 
@@ -433,16 +435,32 @@ static void remember_failure(struct load *load, enum bitcask_status status)
     (void)pthread_mutex_unlock(&load->lock);
 }
 
+static enum bitcask_status load_one(struct load_part *part, size_t i)
+{
+    struct load *load = part->load;
+    struct bitcask_loader *loader = &part->loader;
+    enum bitcask_status status;
+
+    if (load->entries != NULL)
+        return load_taken(loader, load->segments[i], load->entries);
+    loader->hint_trusted =
+        load->hints_verified != NULL && atomic_load(&load->hints_verified[i]);
+    loader->hint_whole = false;
+    status = load_sealed(loader, load->lines[i], load->segments[i]);
+    if (load->hints_verified != NULL && loader->hint_whole)
+        atomic_store(&load->hints_verified[i], true);
+    return status;
+}
+
+/* Each begins elsewhere, and finds that others have verified what it comes to later. */
 static void *run_part(void *context)
 {
     struct load_part *part = context;
     struct load *load = part->load;
+    size_t first = load->count * part->loader.part / part->loader.part_count;
 
-    for (size_t i = 0; i < load->count && !atomic_load(&load->stop); i++) {
-        enum bitcask_status status =
-            load->entries != NULL
-                ? load_taken(&part->loader, load->segments[i], load->entries)
-                : load_sealed(&part->loader, load->lines[i], load->segments[i]);
+    for (size_t k = 0; k < load->count && !atomic_load(&load->stop); k++) {
+        enum bitcask_status status = load_one(part, (first + k) % load->count);
 
         if (status != BITCASK_OK)
             remember_failure(load, status);
@@ -541,6 +559,8 @@ enum bitcask_status bitcask_load_sealed(struct bitcask *cask,
 
     load.lines = calloc(count, sizeof(const struct bitcask_manifest_segment *));
     load.segments = calloc(count, sizeof(struct bitcask_segment *));
+    if (!cask->options.read_only) /* else a live writer may replace a hint meanwhile */
+        load.hints_verified = calloc(count, sizeof *load.hints_verified);
     if (load.lines == NULL || load.segments == NULL ||
         pthread_mutex_init(&load.lock, NULL) != 0) {
         status = bitcask_fail_memory(count * sizeof(struct bitcask_segment *));
@@ -557,6 +577,7 @@ enum bitcask_status bitcask_load_sealed(struct bitcask *cask,
 
 out:
     free(load.lines);
+    free(load.hints_verified);
     free(load.segments);
     return status;
 }

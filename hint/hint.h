@@ -92,6 +92,16 @@ enum bitcask_status bitcask_hint_open(struct bitcask_hint *hint, struct bitcask_
 void bitcask_hint_close(struct bitcask_hint *hint);
 
 /*
+ * The same for one that another has just verified, and nobody has replaced since: it is
+ * only looked at whose it is. What cannot be decoded is BITCASK_CORRUPT when it is taken.
+ */
+enum bitcask_status bitcask_hint_open_verified(struct bitcask_hint *hint,
+                                               struct bitcask_io *io,
+                                               bitcask_file directory,
+                                               uint64_t segment_id, uint64_t salt,
+                                               struct bitcask_buffer *window);
+
+/*
  * Whether @status of an open only means that there is no hint to go by, and not that
  * the system failed: an error must not be read as "there is none" by who looks for
  * proof that data was synced.

@@ -179,9 +179,9 @@ static enum bitcask_status verify_entries(struct bitcask_hint *hint)
     return BITCASK_OK;
 }
 
-/* Verify all bytes, from the header to the trailer. */
+/* Verify all bytes, from the header to the trailer; or with @trusted only whose it is. */
 static enum bitcask_status verify(struct bitcask_hint *hint, uint64_t size,
-                                  uint64_t segment_id, uint64_t salt)
+                                  uint64_t segment_id, uint64_t salt, bool trusted)
 {
     uint8_t head[BITCASK_FILE_HEADER_SIZE];
     uint8_t tail[BITCASK_HINT_TRAILER_SIZE];
@@ -207,6 +207,10 @@ static enum bitcask_status verify(struct bitcask_hint *hint, uint64_t size,
     /* The trailer's numbers judge the entries, and are judged by the check after. */
     bitcask_hint_trailer_read(tail, &unchecked);
     hint->trailer = unchecked;
+    if (trusted) {
+        rewind_entries(hint);
+        return BITCASK_OK;
+    }
     hint->check = bitcask_check(0, head, sizeof head);
     hint->checking = true;
     rewind_entries(hint);
@@ -227,9 +231,10 @@ bool bitcask_hint_is_absent(enum bitcask_status status)
            status == BITCASK_UNSUPPORTED;
 }
 
-enum bitcask_status bitcask_hint_open(struct bitcask_hint *hint, struct bitcask_io *io,
-                                      bitcask_file directory, uint64_t segment_id,
-                                      uint64_t salt, struct bitcask_buffer *window)
+static enum bitcask_status open_hint(struct bitcask_hint *hint, struct bitcask_io *io,
+                                     bitcask_file directory, uint64_t segment_id,
+                                     uint64_t salt, struct bitcask_buffer *window,
+                                     bool trusted)
 {
     uint64_t size;
     enum bitcask_status status;
@@ -250,8 +255,24 @@ enum bitcask_status bitcask_hint_open(struct bitcask_hint *hint, struct bitcask_
     if (status != BITCASK_OK)
         bitcask_fail_errno(status, "size of %s", hint->name);
     else
-        status = verify(hint, size, segment_id, salt);
+        status = verify(hint, size, segment_id, salt, trusted);
     if (status != BITCASK_OK)
         bitcask_hint_close(hint);
     return status;
+}
+
+enum bitcask_status bitcask_hint_open(struct bitcask_hint *hint, struct bitcask_io *io,
+                                      bitcask_file directory, uint64_t segment_id,
+                                      uint64_t salt, struct bitcask_buffer *window)
+{
+    return open_hint(hint, io, directory, segment_id, salt, window, false);
+}
+
+enum bitcask_status bitcask_hint_open_verified(struct bitcask_hint *hint,
+                                               struct bitcask_io *io,
+                                               bitcask_file directory,
+                                               uint64_t segment_id, uint64_t salt,
+                                               struct bitcask_buffer *window)
+{
+    return open_hint(hint, io, directory, segment_id, salt, window, true);
 }

@@ -294,6 +294,47 @@ static void threads_make_no_difference(void **state)
     test_image_release(&two.image);
 }
 
+/* Nor with hints, of which each is verified by one of them. */
+static void threads_believe_the_same_hints(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, &alone);
+    struct test_image whole = { 0 };
+    struct test_image hurt = { 0 };
+    struct outcome one = { BITCASK_OK, "", { 0 }, { 0 } };
+    struct outcome two = { BITCASK_OK, "", { 0 }, { 0 } };
+
+    test_disk_skip_syncs(disk);
+    test_history_write(cask, 1, 200);
+    test_cask_close(cask);
+    test_image_take(&whole, disk->path);
+    assert_true(test_image_count(&whole, ".hint") > 3);
+    for (size_t i = 0; i < whole.count; i++) {
+        const struct test_image_file *file = &whole.files[i];
+
+        if (strstr(file->name, ".hint") == NULL)
+            continue;
+        for (size_t at = 1; at < file->size; at += 29) {
+            test_image_restore(&whole, disk);
+            if (at % 2 == 0)
+                test_disk_truncate(disk, file->name, at);
+            else
+                test_disk_flip(disk, file->name, at, 4);
+            test_image_take(&hurt, disk->path);
+            open_and_note(disk, &hurt, &alone, &one);
+            open_and_note(disk, &hurt, &threaded, &two);
+            assert_same(&one, &two);
+            assert_status(one.status, BITCASK_OK);
+            assert_int_equal(one.stat.last_sequence, 200);
+            assert_int_equal(two.stat.hint_count, one.stat.hint_count);
+        }
+    }
+    test_image_release(&whole);
+    test_image_release(&hurt);
+    test_image_release(&one.image);
+    test_image_release(&two.image);
+}
+
 /* THE SIMULATED DISK: crashes of an open that writes again what it reads ahead. */
 enum {
     SYNCED_COUNT = 20,
@@ -375,6 +416,7 @@ int main(void)
         disk_test(where_there_is_a_hint_it_speaks),
         disk_test(what_was_not_synced_is_written_again),
         disk_test(threads_make_no_difference),
+        disk_test(threads_believe_the_same_hints),
         cmocka_unit_test(a_recovery_by_threads_survives_crashes),
     };
 

@@ -112,6 +112,53 @@ static void what_is_written_is_read_in_order(void **state)
     assert_int_equal(test_disk_count(disk), 1); /* no temporary file */
 }
 
+/* What a writer has collected can be read without a file, more than once at a time. */
+static void what_was_not_written_yet_is_read_from_memory(void **state)
+{
+    struct bitcask_buffer windows[2] = { { 0 }, { 0 } };
+    struct bitcask_hint hints[2];
+    struct bitcask_hint_writer writer;
+
+    (void)state;
+    add_entries(&writer);
+    for (int i = 0; i < 2; i++) {
+        bitcask_hint_of_writer(&hints[i], &writer, &windows[i]);
+        assert_int_equal(hints[i].trailer.entry_count, 3);
+        assert_int_equal(hints[i].trailer.last_sequence, 40);
+    }
+    expect_entries(&hints[0]);
+    expect_entries(&hints[1]);
+    bitcask_hint_writer_release(&writer);
+}
+
+/* It is not read from end to end a second time; but whose it is, is looked at. */
+static void a_hint_that_was_verified_is_believed(void **state)
+{
+    struct test_disk *disk = *state;
+    struct reader reader = { .window = { 0 } };
+    uint64_t size;
+
+    write_hint(disk);
+    size = test_disk_size(disk, "0000000007.hint");
+    assert_status(bitcask_hint_open_verified(&reader.hint, disk->io, disk->directory, 7,
+                                             SALT, &reader.window),
+                  BITCASK_OK);
+    assert_int_equal(reader.hint.trailer.entry_count, 3);
+    expect_entries(&reader.hint);
+    close_hint(&reader);
+    assert_status(bitcask_hint_open_verified(&reader.hint, disk->io, disk->directory, 7,
+                                             SALT + 1, &reader.window),
+                  BITCASK_CORRUPT);
+
+    test_disk_flip(disk, "0000000007.hint", size - 1, 1); /* the check of it all */
+    assert_status(open_hint(disk, &reader), BITCASK_CORRUPT);
+    assert_status(bitcask_hint_open_verified(&reader.hint, disk->io, disk->directory, 7,
+                                             SALT, &reader.window),
+                  BITCASK_OK);
+    expect_entries(&reader.hint);
+    close_hint(&reader);
+}
+
 static void a_hint_without_entries_is_fine(void **state)
 {
     struct test_disk *disk = *state;
@@ -472,6 +519,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         disk_test(what_is_written_is_read_in_order),
+        cmocka_unit_test(what_was_not_written_yet_is_read_from_memory),
+        disk_test(a_hint_that_was_verified_is_believed),
         disk_test(a_hint_without_entries_is_fine),
         disk_test(the_largest_keys_and_offsets_make_the_round_trip),
         disk_test(the_same_entries_give_the_same_bytes),
