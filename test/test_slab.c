@@ -284,6 +284,8 @@ static void what_is_prepared_is_there_before_it_is_taken(void **state)
         REGION = 64 * MIB,
         AHEAD = 4 * MIB /* a sixteenth of it */
     };
+    const char *perturb = getenv("MALLOC_PERTURB_");
+    bool filled = perturb != NULL && strcmp(perturb, "0") != 0; /* by malloc itself */
     struct bitcask_slab_source source;
     char *region;
 
@@ -305,7 +307,7 @@ static void what_is_prepared_is_there_before_it_is_taken(void **state)
         size_t most = wanted + 2 * PAGE < REGION ? wanted + 2 * PAGE : REGION;
 
         assert_int_equal(resident_count(region, wanted), wanted / page_size);
-        assert_true(resident_count(region, REGION) <= most / page_size);
+        assert_true(filled || resident_count(region, REGION) <= most / page_size);
         assert_non_null(bitcask_slab_source_take(&source, 64 * 1024));
         while (bitcask_slab_source_prepare(&source))
             continue;
