@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Visiting all keys, while others come and go.
+ * Visiting all keys, while others come and go. What takes the time of a visit is waiting
+ * for memory, so all buckets of a step are asked for before the first is looked at, and
+ * then their entries.
  */
 #include "bitcask/keydir_inside.h"
 
@@ -34,22 +36,49 @@ static uint32_t mask_at(const struct bitcask_shard *shard, uint32_t bucket)
     return split ? shard->bucket_mask : half;
 }
 
-static enum bitcask_status visit_bucket(const UT_hash_bucket *bucket,
-                                        bitcask_keydir_visit *visit, void *context)
+/* The handle is the first member of the entry. */
+static enum bitcask_status visit_entry(const UT_hash_handle *hh,
+                                       bitcask_keydir_visit *visit, void *context)
 {
-    for (const UT_hash_handle *hh = bucket->hh_head; hh != NULL; hh = hh->hh_next) {
-        /* The handle is the first member of the entry. */
-        const struct bitcask_keydir_entry *entry = (const void *)hh;
-        struct bitcask_slice key = { entry->key, entry->hh.keylen };
-        struct bitcask_place place;
-        enum bitcask_status status;
+    const struct bitcask_keydir_entry *entry = (const void *)hh;
+    struct bitcask_slice key = { entry->key, entry->hh.keylen };
+    struct bitcask_place place;
 
-        if (!is_live(entry))
+    if (!is_live(entry))
+        return BITCASK_OK;
+    load_place(entry, &place);
+    return visit(key, &place, context);
+}
+
+/* All chains are walked in step, so that the cache misses of a step overlap. */
+static enum bitcask_status visit_buckets(const UT_hash_bucket *const *buckets,
+                                         size_t count, bitcask_keydir_visit *visit,
+                                         void *context)
+{
+    const UT_hash_handle *pending[WALK_BUCKET_COUNT];
+    size_t pending_count = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (buckets[i]->hh_head == NULL)
             continue;
-        load_place(entry, &place);
-        status = visit(key, &place, context);
-        if (status != BITCASK_OK)
-            return status;
+        PREFETCH_ENTRY(buckets[i]->hh_head);
+        pending[pending_count++] = buckets[i]->hh_head;
+    }
+    while (pending_count > 0) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < pending_count; i++) {
+            const UT_hash_handle *next = pending[i]->hh_next;
+            enum bitcask_status status = visit_entry(pending[i], visit, context);
+
+            if (status != BITCASK_OK)
+                return status;
+            if (next == NULL)
+                continue;
+            PREFETCH_ENTRY(next);
+            pending[kept++] = next;
+        }
+        pending_count = kept;
     }
     return BITCASK_OK;
 }
@@ -59,24 +88,26 @@ enum bitcask_status bitcask_keydir_walk(struct bitcask_keydir *keydir,
                                         bitcask_keydir_visit *visit, void *context)
 {
     struct bitcask_keydir_cursor next = *cursor;
-    enum bitcask_status status = BITCASK_OK;
+    const UT_hash_bucket *buckets[WALK_BUCKET_COUNT];
+    size_t count = 0;
     struct bitcask_shard *shard;
+    enum bitcask_status status;
 
     if (cursor->shard == BITCASK_KEYDIR_SHARD_COUNT)
         return BITCASK_NOT_FOUND;
     shard = &keydir->shards[cursor->shard];
 
     (void)pthread_rwlock_rdlock(&shard->lock);
-    for (int i = 0; i < WALK_BUCKET_COUNT && status == BITCASK_OK; i++) {
+    do {
         uint32_t mask = mask_at(shard, next.bucket);
 
-        status = visit_bucket(&shard->buckets[next.bucket & mask], visit, context);
+        buckets[count] = &shard->buckets[next.bucket & mask];
+        __builtin_prefetch(buckets[count++]);
         next.bucket = next_bucket(next.bucket, mask);
-        if (next.bucket == 0) {
-            next.shard++;
-            break;
-        }
-    }
+    } while (next.bucket != 0 && count < WALK_BUCKET_COUNT);
+    if (next.bucket == 0)
+        next.shard++;
+    status = visit_buckets(buckets, count, visit, context);
     (void)pthread_rwlock_unlock(&shard->lock);
 
     if (status == BITCASK_OK)
