@@ -53,14 +53,17 @@ static void add_witness(struct damage_subject *subject, unsigned file, uint64_t 
     witness->proves = unsynced == UINT32_MAX ? 0 : witness->sequence - unsynced - 1;
 }
 
-/* Walk a file that is known to be whole, by docs/format.md. */
+/*
+ * Walk a file that is known to be whole, by docs/format.md. What was allocated behind its
+ * last record is zeros, and no record has the sequence zero.
+ */
 static void locate_records(struct damage_subject *subject, unsigned index)
 {
     const struct damage_file *file = &subject->image.files[index];
     uint64_t offset = 64;
     uint64_t batch_end = 0;
 
-    while (offset < file->size) {
+    while (offset + 28 <= file->size && bitcask_load64(file->bytes + offset + 8) != 0) {
         const uint8_t *bytes = file->bytes + offset;
         uint64_t head_size =
             28u + (bytes[21] != 0 ? 8u : 0u) + bitcask_load16(bytes + 22);
