@@ -19,6 +19,19 @@ enum {
     WINDOW_SHARE = 8
 };
 
+static bool init_conditions(struct bitcask_commit *commit)
+{
+    if (pthread_cond_init(&commit->sync_done, NULL) != 0)
+        return false;
+    if (pthread_cond_init(&commit->synced[0], NULL) == 0) {
+        if (pthread_cond_init(&commit->synced[1], NULL) == 0)
+            return true;
+        (void)pthread_cond_destroy(&commit->synced[0]);
+    }
+    (void)pthread_cond_destroy(&commit->sync_done);
+    return false;
+}
+
 enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
                                         struct bitcask_segments *segments,
                                         const struct bitcask_commit_start *start,
@@ -28,7 +41,7 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     memset(commit, 0, sizeof *commit);
     if (pthread_mutex_init(&commit->lock, NULL) != 0)
         goto no_lock;
-    if (pthread_cond_init(&commit->sync_done, NULL) != 0) {
+    if (!init_conditions(commit)) {
         (void)pthread_mutex_destroy(&commit->lock);
         goto no_lock;
     }
@@ -91,6 +104,8 @@ void bitcask_commit_release(struct bitcask_commit *commit)
     free(commit->prepared);
     free(commit->burned);
     free(commit->outside);
+    (void)pthread_cond_destroy(&commit->synced[1]);
+    (void)pthread_cond_destroy(&commit->synced[0]);
     (void)pthread_cond_destroy(&commit->sync_done);
     (void)pthread_mutex_destroy(&commit->lock);
     memset(commit, 0, sizeof *commit);

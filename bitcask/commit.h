@@ -65,7 +65,11 @@ struct bitcask_commit {
     uint64_t merge_size;
 
     pthread_mutex_t lock;
-    pthread_cond_t sync_done;       /* or the MANIFEST is written */
+    pthread_cond_t sync_done; /* or the MANIFEST is written */
+    /* For who waits until sync number n is done: the one of n % 2. See sync.c. */
+    pthread_cond_t synced[2];
+    uint64_t sync_number;           /* of the sync that runs, or was the last */
+    uint64_t syncing_sequence;      /* what that one covers */
     struct bitcask_segment *active; /* NULL: the next append begins one */
     struct bitcask_segment *listed; /* as open by the MANIFEST on disk */
     bool rotate_next;               /* append nothing more to the active one */

@@ -32,6 +32,9 @@ void bitcask_commit_note_synced(struct bitcask_commit *commit,
                                 const struct bitcask_segment *segment, uint64_t sequence,
                                 uint64_t size);
 
+/* Something was synced, or nothing ever will be: all who wait for it look again. */
+void bitcask_commit_wake_all(struct bitcask_commit *commit);
+
 /* Return when everything up to @sequence is synced. */
 enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
                                                uint64_t sequence);

@@ -52,7 +52,7 @@ static enum bitcask_status sync_to_seal(struct bitcask_commit *commit, int *roun
     }
     bitcask_commit_note_synced(commit, commit->active, commit->last_sequence,
                                atomic_load(&commit->active->data_size));
-    (void)pthread_cond_broadcast(&commit->sync_done);
+    bitcask_commit_wake_all(commit);
     return BITCASK_OK;
 }
 

@@ -432,7 +432,7 @@ static enum bitcask_status sync_old(struct bitcask_commit *commit,
     }
     bitcask_commit_note_synced(commit, old, commit->last_sequence,
                                atomic_load(&old->data_size));
-    (void)pthread_cond_broadcast(&commit->sync_done);
+    bitcask_commit_wake_all(commit);
     return BITCASK_OK;
 }
 

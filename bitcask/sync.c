@@ -109,6 +109,8 @@ enum bitcask_status bitcask_commit_sync_oldest(struct bitcask_commit *commit)
 
     assert(!commit->syncing);
     commit->syncing = true;
+    commit->sync_number++;
+    commit->syncing_sequence = sequence;
     if (ended == NULL)
         commit->cut_unsynced = false;
     (void)pthread_mutex_unlock(&commit->lock);
@@ -120,13 +122,37 @@ enum bitcask_status bitcask_commit_sync_oldest(struct bitcask_commit *commit)
         commit->sync_count++;
         commit->unsynced_since_ms = begun_ms; /* no earlier record is left out */
         bitcask_commit_note_synced(commit, segment, sequence, size);
+        (void)pthread_cond_broadcast(&commit->sync_done);
+        (void)pthread_cond_broadcast(&commit->synced[commit->sync_number % 2]);
+        (void)pthread_cond_signal(&commit->synced[(commit->sync_number + 1) % 2]);
         if (segment == commit->active)
             bitcask_commit_list_active(commit);
     } else {
         bitcask_commit_set_failed(commit);
+        bitcask_commit_wake_all(commit);
     }
-    (void)pthread_cond_broadcast(&commit->sync_done);
     return status;
+}
+
+void bitcask_commit_wake_all(struct bitcask_commit *commit)
+{
+    (void)pthread_cond_broadcast(&commit->sync_done);
+    (void)pthread_cond_broadcast(&commit->synced[0]);
+    (void)pthread_cond_broadcast(&commit->synced[1]);
+}
+
+/*
+ * Wait while a sync runs: for its end if it covers @sequence, else for that of the next
+ * one. So the end of a sync wakes those whom it covers, and one more, who begins the next
+ * for all who have appended meanwhile, and who sleep on.
+ */
+static void wait_while_syncing(struct bitcask_commit *commit, uint64_t sequence)
+{
+    uint64_t number = commit->sync_number;
+
+    if (sequence > commit->syncing_sequence)
+        number++;
+    (void)pthread_cond_wait(&commit->synced[number % 2], &commit->lock);
 }
 
 enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
@@ -138,7 +164,7 @@ enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
         if (commit->failed)
             return bitcask_commit_refuse(commit);
         if (commit->syncing) {
-            (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
+            wait_while_syncing(commit, sequence);
             continue;
         }
         status = bitcask_commit_sync_oldest(commit);
