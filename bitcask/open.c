@@ -9,6 +9,7 @@
 
 #include "bitcask/ahead.h"
 #include "bitcask/check.h"
+#include "bitcask/data_file.h"
 #include "bitcask/directory.h"
 #include "bitcask/merge.h"
 #include "bitcask/status.h"
@@ -98,17 +99,38 @@ static enum bitcask_status take_options(struct bitcask_options *options,
     return BITCASK_OK;
 }
 
+/* What @line has beyond what MANIFEST knows of; what cannot be seen counts as nothing. */
+static uint64_t unlisted_size(const struct bitcask *cask,
+                              const struct bitcask_manifest_segment *line)
+{
+    bitcask_file file = BITCASK_NO_FILE;
+    uint64_t size = 0;
+
+    if (line->state != BITCASK_MANIFEST_OPEN && line->state != BITCASK_MANIFEST_PREPARED)
+        return 0;
+    if (bitcask_data_file_open_unchecked(cask->io, cask->directory, line->id,
+                                         BITCASK_IO_READ, &file, &size) != BITCASK_OK)
+        return 0;
+    cask->io->close(cask->io, file);
+    return size > line->size ? size - line->size : 0;
+}
+
 /* How many keys to make room for: as many as there probably are, or will be. */
 static uint64_t guess_key_count(const struct bitcask *cask,
                                 const struct bitcask_manifest *manifest)
 {
     uint64_t data_size = 0;
+    uint64_t unlisted = 0;
     uint64_t count = manifest->key_count;
 
-    for (size_t i = 0; i < manifest->segment_count; i++)
+    for (size_t i = 0; i < manifest->segment_count; i++) {
         data_size += manifest->segments[i].size;
+        unlisted += unlisted_size(cask, &manifest->segments[i]);
+    }
     if (count > data_size / BITCASK_RECORD_HEADER_SIZE) /* not with these files */
         count = data_size / RECORD_SIZE_GUESS;
+    /* After a crash: what was added since has as many new keys as there were before. */
+    count += unlisted / (count > 0 ? data_size / count : RECORD_SIZE_GUESS);
     return count > cask->options.expected_keys ? count : cask->options.expected_keys;
 }
 
