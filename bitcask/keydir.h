@@ -186,6 +186,15 @@ enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64
                                            struct bitcask_slice key, bool create,
                                            struct bitcask_keydir_entry **entry,
                                            struct bitcask_place *place);
+
+/*
+ * The same with @create, but cheaper: an entry that was created is found by nobody, not
+ * even by reserve, before it is set.
+ */
+enum bitcask_status bitcask_keydir_reserve_alone(struct bitcask_keydir *keydir,
+                                                 uint64_t hash, struct bitcask_slice key,
+                                                 struct bitcask_keydir_entry **entry,
+                                                 struct bitcask_place *place);
 void bitcask_keydir_set(struct bitcask_keydir *keydir, unsigned shard,
                         struct bitcask_keydir_entry *entry,
                         const struct bitcask_place *place);

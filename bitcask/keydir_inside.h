@@ -45,6 +45,8 @@ enum {
 /* In memory only: reserved for a key whose record is not appended yet. */
 #define PLACE_RESERVED 4u
 #define FLAG_BITS 3
+/* The location of one that is reserved, and not in the table yet. */
+#define LOCATION_ALONE (UINT64_C(1) << FLAG_BITS | PLACE_RESERVED)
 
 static_assert(FLAG_BITS + BITCASK_PLACE_SEGMENT_BITS + BITCASK_PLACE_OFFSET_BITS == 64,
               "flags, segment and offset share 64 bits");

@@ -313,29 +313,53 @@ void bitcask_keydir_write_unlock(struct bitcask_keydir *keydir, unsigned shard)
  * The writer mutex keeps all other writers of the shard away, so looking needs no
  * lock; readers only ever look too.
  */
+static enum bitcask_status look(struct bitcask_shard *shard, uint64_t hash,
+                                struct bitcask_slice key,
+                                struct bitcask_keydir_entry **out,
+                                struct bitcask_place *place)
+{
+    struct bitcask_keydir_entry *entry = bitcask_shard_find(shard, hash, key);
+
+    *out = entry;
+    if (entry == NULL || !is_live(entry))
+        return BITCASK_NOT_FOUND;
+    load_place(entry, place);
+    return BITCASK_OK;
+}
+
+enum bitcask_status bitcask_keydir_reserve_alone(struct bitcask_keydir *keydir,
+                                                 uint64_t hash, struct bitcask_slice key,
+                                                 struct bitcask_keydir_entry **out,
+                                                 struct bitcask_place *place)
+{
+    struct bitcask_shard *shard = shard_of(keydir, hash);
+    enum bitcask_status status = look(shard, hash, key, out, place);
+
+    if (*out != NULL)
+        return status;
+    *out = bitcask_shard_allocate(shard, key, hash);
+    if (*out == NULL)
+        return bitcask_fail_memory(entry_size(key.size));
+    (*out)->location = LOCATION_ALONE;
+    return BITCASK_NOT_FOUND;
+}
+
 enum bitcask_status bitcask_keydir_reserve(struct bitcask_keydir *keydir, uint64_t hash,
                                            struct bitcask_slice key, bool create,
                                            struct bitcask_keydir_entry **out,
                                            struct bitcask_place *place)
 {
     struct bitcask_shard *shard = shard_of(keydir, hash);
-    struct bitcask_keydir_entry *entry = bitcask_shard_find(shard, hash, key);
+    enum bitcask_status status;
 
-    *out = entry;
-    if (entry != NULL && is_live(entry)) {
-        load_place(entry, place);
-        return BITCASK_OK;
-    }
-    if (entry != NULL || !create)
-        return BITCASK_NOT_FOUND;
-
-    entry = bitcask_shard_allocate(shard, key, hash);
-    if (entry == NULL)
-        return bitcask_fail_memory(entry_size(key.size));
+    if (!create)
+        return look(shard, hash, key, out, place);
+    status = bitcask_keydir_reserve_alone(keydir, hash, key, out, place);
+    if (status != BITCASK_NOT_FOUND || (*out)->location != LOCATION_ALONE)
+        return status;
     lock_for_change(shard);
-    bitcask_shard_add(shard, entry);
+    bitcask_shard_add(shard, *out);
     unlock_after_change(shard);
-    *out = entry;
     return BITCASK_NOT_FOUND;
 }
 
@@ -346,8 +370,11 @@ void bitcask_keydir_set(struct bitcask_keydir *keydir, unsigned shard_index,
     struct bitcask_shard *shard = &keydir->shards[shard_index];
 
     lock_for_change(shard);
-    if (!is_live(entry))
+    if (!is_live(entry)) {
+        if (entry->location == LOCATION_ALONE)
+            bitcask_shard_add(shard, entry);
         shard->live_count++;
+    }
     store_place(entry, place);
     unlock_after_change(shard);
 }
@@ -379,6 +406,8 @@ void bitcask_keydir_hide(struct bitcask_keydir *keydir, unsigned shard_index,
 void bitcask_keydir_cancel(struct bitcask_keydir *keydir, unsigned shard_index,
                            struct bitcask_keydir_entry *entry)
 {
-    if (!is_live(entry))
+    if (entry->location == LOCATION_ALONE)
+        free_entry(&keydir->shards[shard_index], entry);
+    else if (!is_live(entry))
         bitcask_keydir_remove(keydir, shard_index, entry);
 }

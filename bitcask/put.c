@@ -105,8 +105,8 @@ static enum bitcask_status put(struct bitcask *cask, struct bitcask_slice key,
     enum bitcask_status status;
 
     begin(&change, cask, BITCASK_RECORD_PUT, key, value, expiry_ms);
-    status = bitcask_keydir_reserve(cask->keydir, change.hash, key, true, &change.entry,
-                                    &change.before);
+    status = bitcask_keydir_reserve_alone(cask->keydir, change.hash, key, &change.entry,
+                                          &change.before);
     change.existed = status == BITCASK_OK;
     if (status == BITCASK_OK || status == BITCASK_NOT_FOUND)
         status = append(&change);

@@ -202,6 +202,70 @@ static void cancelling_frees_what_nobody_sees(void **state)
     bitcask_keydir_close(keydir);
 }
 
+static enum bitcask_status hold_alone(struct held *held, struct bitcask_keydir *keydir,
+                                      struct bitcask_slice key)
+{
+    uint64_t hash = bitcask_keydir_hash(keydir, key);
+
+    memset(held, 0, sizeof *held);
+    held->keydir = keydir;
+    held->shard = bitcask_keydir_shard(hash);
+    bitcask_keydir_write_lock(keydir, held->shard);
+    return bitcask_keydir_reserve_alone(keydir, hash, key, &held->entry, &held->place);
+}
+
+/* Set, hidden and set again, or cancelled, also a long one, whose memory is counted. */
+static void what_is_reserved_alone_is_found_once_it_is_set(void **state)
+{
+    static const size_t sizes[] = { 3, 16, 2000 };
+    const struct bitcask_place place = place_of(5);
+    uint8_t *bytes = test_noise(2000, 4);
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH_OF(sizes); i++) {
+        struct bitcask_keydir *keydir = create(0);
+        struct bitcask_slice key = { bytes, sizes[i] };
+        uint64_t size = bitcask_keydir_size(keydir);
+        struct held held, again;
+
+        assert_status(hold_alone(&held, keydir, key), BITCASK_NOT_FOUND);
+        assert_non_null(held.entry);
+        assert_false(has(keydir, key));
+        let_go(&held);
+        assert_status(hold(&again, keydir, key, false), BITCASK_NOT_FOUND);
+        assert_null(again.entry);
+        bitcask_keydir_cancel(keydir, held.shard, held.entry);
+        let_go(&again);
+        assert_int_equal(bitcask_keydir_size(keydir), size);
+        assert_int_equal(bitcask_keydir_count(keydir), 0);
+
+        assert_status(hold_alone(&held, keydir, key), BITCASK_NOT_FOUND);
+        bitcask_keydir_set(keydir, held.shard, held.entry, &place);
+        bitcask_keydir_cancel(keydir, held.shard, held.entry); /* is seen: stays */
+        let_go(&held);
+        expect(keydir, key, 5);
+        assert_int_equal(bitcask_keydir_count(keydir), 1);
+
+        assert_status(hold_alone(&again, keydir, key), BITCASK_OK);
+        assert_ptr_equal(again.entry, held.entry);
+        assert_int_equal(again.place.sequence, 5);
+        bitcask_keydir_hide(keydir, again.shard, again.entry);
+        assert_false(has(keydir, key));
+        bitcask_keydir_set(keydir, again.shard, again.entry, &place);
+        expect(keydir, key, 5);
+        bitcask_keydir_hide(keydir, again.shard, again.entry);
+        let_go(&again);
+        assert_status(hold_alone(&again, keydir, key), BITCASK_NOT_FOUND);
+        assert_ptr_equal(again.entry, held.entry); /* the hidden one, not another */
+        bitcask_keydir_cancel(keydir, again.shard, again.entry);
+        let_go(&again);
+        assert_int_equal(bitcask_keydir_count(keydir), 0);
+        assert_int_equal(bitcask_keydir_size(keydir), size);
+        bitcask_keydir_close(keydir);
+    }
+    free(bytes);
+}
+
 static void cancelling_leaves_what_is_seen(void **state)
 {
     struct bitcask_keydir *keydir = create(0);
@@ -574,6 +638,7 @@ int main(void)
         cmocka_unit_test(what_is_set_is_found),
         cmocka_unit_test(a_reserved_entry_is_seen_by_nobody),
         cmocka_unit_test(cancelling_frees_what_nobody_sees),
+        cmocka_unit_test(what_is_reserved_alone_is_found_once_it_is_set),
         cmocka_unit_test(cancelling_leaves_what_is_seen),
         cmocka_unit_test(what_is_removed_is_gone),
         cmocka_unit_test(what_is_hidden_can_be_set_hidden_or_cancelled),
