@@ -52,6 +52,7 @@ enum bitcask_status bitcask_commit_init(struct bitcask_commit *commit,
     commit->listener = *listener;
     commit->file_size_max = file_size_max;
     commit->merge_size = merge_size;
+    commit->no_window = !segments->use_mapping;
     commit->window_from = file_size_max / WINDOW_SHARE < WINDOW_FROM_MAX
                               ? file_size_max / WINDOW_SHARE
                               : WINDOW_FROM_MAX;

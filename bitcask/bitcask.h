@@ -22,8 +22,9 @@
  * the parent opened is BITCASK_MISUSE; bitcask_close() says so too, but there frees
  * memory and descriptors and nothing else.
  *
- * Signals: a data file that another program truncates while it is open here can end
- * in SIGBUS, because values are read through mappings; options.no_mapping avoids it.
+ * Signals: a data file that another program truncates while it is open here can end in
+ * SIGBUS, because values are read, and records appended, through mappings; so can a disk
+ * that breaks, or is made read-only, under it. options.no_mapping avoids it.
  *
  * What survives which failure is promised, by number, in docs/durability.md.
  */
@@ -129,7 +130,8 @@ struct bitcask_options {
     bool no_background;  /* no threads: hints and syncs are done by the calling thread,
                             the syncs of SYNC_INTERVAL when it writes next, and merges
                             only by bitcask_merge() */
-    bool no_mapping;     /* read values with pread() instead of through mappings */
+    bool no_mapping;     /* read values with pread(), and append records with writes,
+                            instead of through mappings; much slower */
     bool salvage;        /* with read_only: step over damage that open would refuse; what
                             it hides may be an older value, or a deleted key */
     bool merge_auto_off; /* merge only when bitcask_merge() is called */

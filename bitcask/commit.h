@@ -93,7 +93,7 @@ struct bitcask_commit {
     /* See help.c. */
     bool helped;    /* there are threads that do what the listener is told of */
     bool asked;     /* the listener was told, and nobody has looked yet */
-    bool no_window; /* this file system cannot have any */
+    bool no_window; /* no mapping is wanted, or this file system cannot allocate */
     struct bitcask_window window;      /* of the active segment */
     struct bitcask_window window_next; /* the one behind it */
     struct bitcask_window window_left; /* to be unmapped */

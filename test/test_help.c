@@ -11,6 +11,7 @@
 #include "bitcask/commit_inside.h"
 #include "bitcask/file_name.h"
 #include "bitcask/manifest.h"
+#include "test/test_cask.h"
 
 enum {
     FILE_SIZE_MAX = 64 << 10,
@@ -422,6 +423,20 @@ static void a_merge_can_have_an_ended_segment_sealed(void **state)
     commit_fixture_check(fixture);
 }
 
+/* Who wants no mapping wants none to be stored to either. */
+static void without_mappings_there_are_no_windows(void **state)
+{
+    struct commit_fixture *fixture = *state;
+    const struct bitcask_options options = { .no_mapping = true };
+    struct bitcask *cask = test_cask_open(fixture->disk, &options);
+
+    test_history_write(cask, 1, 100);
+    assert_true(test_cask_stat(cask).appended_size > 32 << 10);
+    test_cask_close(cask);
+    assert_int_equal(fault_io_count(&fixture->disk->fault, FAULT_MAP), 0);
+    assert_int_equal(fault_io_count(&fixture->disk->fault, FAULT_ALLOCATE), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +455,7 @@ int main(void)
         commit_test(a_failed_sync_of_an_ended_segment_ends_all_writing),
         commit_test(a_clean_end_leaves_nothing_behind),
         commit_test(a_merge_can_have_an_ended_segment_sealed),
+        commit_test(without_mappings_there_are_no_windows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
