@@ -431,7 +431,7 @@ static void without_mappings_there_are_no_windows(void **state)
     struct bitcask *cask = test_cask_open(fixture->disk, &options);
 
     test_history_write(cask, 1, 100);
-    assert_true(test_cask_stat(cask).appended_size > 32 << 10);
+    assert_true(test_cask_stat(cask).appended_size > 16 << 10);
     test_cask_close(cask);
     assert_int_equal(fault_io_count(&fixture->disk->fault, FAULT_MAP), 0);
     assert_int_equal(fault_io_count(&fixture->disk->fault, FAULT_ALLOCATE), 0);
