@@ -538,7 +538,8 @@ struct bitcask_iterator;
  * that it held meanwhile; a key put or deleted meanwhile comes at most once. Writers
  * are never kept waiting for longer than a few keys are copied.
  *
- * Memory: a few kilobytes and the largest value. With sorted, also a copy of every
+ * Memory: about a hundred kilobytes, for a group of some 100 keys and those of their
+ * values that fit into 64 KiB, and the largest value. With sorted, also a copy of every
  * key selected and 24 bytes for each, from the first call of next to close; another
  * 24 bytes for each while they are being sorted in that first call.
  *

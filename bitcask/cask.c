@@ -148,6 +148,15 @@ enum bitcask_status bitcask_cask_look(struct bitcask *cask, struct bitcask_slice
     return status;
 }
 
+bool bitcask_cask_copy_mapped(struct bitcask *cask, struct bitcask_slice key,
+                              const struct bitcask_place *place, uint8_t *value)
+{
+    struct bitcask_record_key wanted = record_at(key, place);
+
+    return bitcask_segment_copy_mapped(
+        bitcask_segments_get(&cask->segments, place->segment), &wanted, value);
+}
+
 enum bitcask_status bitcask_cask_begin_write(struct bitcask *cask)
 {
     enum bitcask_status status = bitcask_cask_check(cask);

@@ -113,6 +113,10 @@ enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice
                                       struct bitcask_place *place,
                                       struct bitcask_pin *pin);
 
+/* The same, as bitcask_segment_copy_mapped(). */
+bool bitcask_cask_copy_mapped(struct bitcask *cask, struct bitcask_slice key,
+                              const struct bitcask_place *place, uint8_t *value);
+
 /* bitcask_open() through another door to the system. */
 enum bitcask_status bitcask_open_with(struct bitcask_io *io, struct bitcask **out,
                                       const char *directory,

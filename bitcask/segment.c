@@ -351,12 +351,10 @@ static size_t prefix_and_key_size(const struct bitcask_record_key *wanted)
     return prefix_size + wanted->key.size;
 }
 
-/* Whether prefix and key at @bytes are those of the record wanted, and still valid. */
-static enum bitcask_status check_record(struct bitcask_segments *segments,
-                                        const struct bitcask_segment *segment,
-                                        const struct bitcask_record_key *wanted,
-                                        const uint8_t *bytes,
-                                        struct bitcask_record *record)
+/* What is wrong with prefix and key at @bytes, if they are to be of the record wanted. */
+static const char *find_fault(const struct bitcask_segment *segment,
+                              const struct bitcask_record_key *wanted,
+                              const uint8_t *bytes, struct bitcask_record *record)
 {
     size_t size = prefix_and_key_size(wanted);
 
@@ -365,11 +363,25 @@ static enum bitcask_status check_record(struct bitcask_segments *segments,
         record->value_size != wanted->value_size ||
         record->sequence != wanted->sequence ||
         bitcask_record_prefix_size(record) + record->key_size != size)
-        return fail_at(segment, wanted->offset, "this is not the record of the key");
+        return "this is not the record of the key";
     if (!bitcask_record_key_intact(bytes, record, segment->salt, wanted->offset))
-        return fail_at(segment, wanted->offset, "the record's header or key is damaged");
+        return "the record's header or key is damaged";
     if (memcmp(bytes + size - wanted->key.size, wanted->key.data, wanted->key.size) != 0)
-        return fail_at(segment, wanted->offset, "this is the record of another key");
+        return "this is the record of another key";
+    return NULL;
+}
+
+/* Whether prefix and key at @bytes are those of the record wanted, and still valid. */
+static enum bitcask_status check_record(struct bitcask_segments *segments,
+                                        const struct bitcask_segment *segment,
+                                        const struct bitcask_record_key *wanted,
+                                        const uint8_t *bytes,
+                                        struct bitcask_record *record)
+{
+    const char *fault = find_fault(segment, wanted, bytes, record);
+
+    if (fault != NULL)
+        return fail_at(segment, wanted->offset, fault);
     if (wanted->expires &&
         bitcask_record_expired(record, segments->io->wall_ms(segments->io)))
         return bitcask_fail_constant(BITCASK_NOT_FOUND, "no such key: it has expired");
@@ -488,6 +500,27 @@ enum bitcask_status bitcask_segment_read(struct bitcask_segments *segments,
     if (mapped)
         return read_mapped(segments, segment, wanted, value);
     return read_unmapped(segments, segment, wanted, value);
+}
+
+bool bitcask_segment_copy_mapped(const struct bitcask_segment *segment,
+                                 const struct bitcask_record_key *wanted, uint8_t *value)
+{
+    uint64_t end = wanted->offset + prefix_and_key_size(wanted) + wanted->value_size;
+    struct bitcask_record record;
+    const uint8_t *bytes;
+
+    if (wanted->expires || segment->map == NULL || end > segment->map_size ||
+        end > atomic_load_explicit(&segment->data_size, memory_order_acquire))
+        return false;
+    bytes = segment->map + (size_t)wanted->offset;
+    if (find_fault(segment, wanted, bytes, &record) != NULL)
+        return false;
+    bytes += prefix_and_key_size(wanted);
+    if (bitcask_value_check(bytes, record.value_size) != record.value_check)
+        return false;
+    memcpy(value, bytes, record.value_size);
+    value[record.value_size] = 0;
+    return true;
 }
 
 void bitcask_segments_prefetch(struct bitcask_segments *segments, uint32_t index,

@@ -195,6 +195,14 @@ enum bitcask_status bitcask_segment_look(struct bitcask_segments *segments,
                                          struct bitcask_slice *value);
 
 /*
+ * The same for who reads many: copy the value, and a zero byte, to @value, which has room
+ * for both. False: nothing was copied, and no word said, since the record has an expiry,
+ * is not mapped, or is not well; bitcask_segment_read() knows what to do.
+ */
+bool bitcask_segment_copy_mapped(const struct bitcask_segment *segment,
+                                 const struct bitcask_record_key *wanted, uint8_t *value);
+
+/*
  * Write the hint for the first @data_size bytes of the data, which have been synced.
  * The data is read again, so that the hint says what the file has.
  */

@@ -14,6 +14,29 @@
 
 #define SALT UINT64_C(0x0123456789abcdef)
 
+/* What is read through the mapping can be copied from there, and nothing else. */
+static void expect_copy(struct segment_fixture *fixture, struct bitcask_segment *segment,
+                        const struct bitcask_record_key *wanted,
+                        struct bitcask_slice expected)
+{
+    uint8_t *value = malloc(expected.size + 2);
+    uint64_t end =
+        wanted->offset + BITCASK_RECORD_HEADER_SIZE + wanted->key.size + expected.size;
+
+    assert_non_null(value);
+    memset(value, 0xee, expected.size + 2);
+    if (fixture->segments.use_mapping && !wanted->expires && end <= segment->map_size) {
+        assert_true(bitcask_segment_copy_mapped(segment, wanted, value));
+        assert_memory_equal(value, expected.data, expected.size);
+        assert_int_equal(value[expected.size], 0);
+    } else {
+        assert_false(bitcask_segment_copy_mapped(segment, wanted, value));
+        assert_int_equal(value[expected.size], 0xee);
+    }
+    assert_int_equal(value[expected.size + 1], 0xee);
+    free(value);
+}
+
 /* Read what was added to @image at @offset, and compare it with @expected. */
 static void expect_read(struct segment_fixture *fixture, struct bitcask_segment *segment,
                         const struct data_image *image, uint64_t offset,
@@ -28,6 +51,7 @@ static void expect_read(struct segment_fixture *fixture, struct bitcask_segment 
     assert_memory_equal(value->data, expected.data, expected.size);
     assert_int_equal(((char *)value->data)[value->size], 0);
     assert_true(value->capacity >= value->size);
+    expect_copy(fixture, segment, &wanted, expected);
 }
 
 static void values_of_all_sizes_are_read_mapped_or_not(void **state)

@@ -9,6 +9,7 @@
 
 #include "bitcask/buffer.h"
 #include "bitcask/file_name.h"
+#include "bitcask/status.h"
 #include "hint/hint.h"
 #include "test/test_alloc.h"
 
@@ -40,6 +41,13 @@ static void expect_failure(struct segment_fixture *fixture,
     assert_ptr_equal(value.data, data);
     assert_int_equal(value.size, 7);
     assert_int_equal(value.capacity, capacity);
+    assert_string_equal(value.data, "before");
+
+    /* Nor is it copied; nothing is said about that. */
+    assert_status(bitcask_buffer_reserve(&value, wanted->value_size), BITCASK_OK);
+    (void)bitcask_fail_constant(BITCASK_MISUSE, "words of before");
+    assert_false(bitcask_segment_copy_mapped(segment, wanted, value.data));
+    assert_string_equal(bitcask_error_detail(), "words of before");
     assert_string_equal(value.data, "before");
     bitcask_buffer_release(&value);
 }
