@@ -538,8 +538,10 @@ struct bitcask_iterator;
  * that it held meanwhile; a key put or deleted meanwhile comes at most once. Writers
  * are never kept waiting for longer than a few keys are copied.
  *
- * Memory: about a hundred kilobytes, for a group of some 100 keys and those of their
- * values that fit into 64 KiB, and the largest value. With sorted, also a copy of every
+ * Memory: some 100 kilobytes and the largest value, as long as few values have been
+ * asked for; then more, so that they can be read in the order in which they lie: in the
+ * end 48 bytes and the key of at most half a million keys, some 32 MiB, that were copied
+ * at one moment and wait for their turn. With sorted, instead, a copy of every
  * key selected and 24 bytes for each, from the first call of next to close; another
  * 24 bytes for each while they are being sorted in that first call.
  *

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitcask/inspect.h"
 #include "test/test_alloc.h"
 
 enum {
@@ -352,6 +353,149 @@ static void out_of_memory_skips_nothing(void **state)
     }
 }
 
+/* Groups that have grown are handed out in the order of the files, whatever happens. */
+enum {
+    MANY = 12000,
+    UNORDERED_COUNT = 1000 /* in the first groups, which are small */
+};
+
+struct many {
+    struct bitcask *cask;
+    unsigned met[MANY];
+    size_t count;
+    uint64_t last_segment;
+    uint64_t last_offset;
+    size_t backward_count; /* steps, by more than the order leaves open */
+};
+
+static void many_begin(struct many *many, struct test_disk *disk)
+{
+    struct bitcask_options options = { .file_size_max = 65536, .no_background = true };
+
+    memset(many, 0, sizeof *many);
+    test_disk_clear(disk);
+    many->cask = test_cask_open(disk, &options);
+    for (uint32_t i = 0; i < MANY; i++) {
+        const uint64_t value[] = { i, i * UINT64_C(0x9e3779b97f4a7c15) };
+
+        assert_status(bitcask_put(many->cask,
+                                  (struct bitcask_slice){ &i, i % 7 != 0 ? 4 : 3 },
+                                  (struct bitcask_slice){ value, 8 + i % 9 }),
+                      BITCASK_OK);
+    }
+}
+
+/* Step once, and check what comes. Before a merge, also where it lies. */
+static enum bitcask_status many_step(struct many *many, struct bitcask_iterator *iterator,
+                                     bool locate)
+{
+    struct bitcask_slice key, value;
+    enum bitcask_status status = bitcask_iterator_next(iterator, &key, &value);
+    struct bitcask_location location;
+    uint64_t wanted[2];
+    uint32_t number = 0;
+
+    if (status != BITCASK_OK)
+        return status;
+    assert_true(key.size <= sizeof number);
+    memcpy(&number, key.data, key.size);
+    assert_in_range(number, 0, MANY - 1);
+    many->met[number]++;
+    wanted[0] = number;
+    wanted[1] = number * UINT64_C(0x9e3779b97f4a7c15);
+    assert_int_equal(value.size, 8 + number % 9);
+    assert_memory_equal(value.data, wanted, value.size);
+    if (!locate)
+        return status;
+    assert_status(bitcask_locate(many->cask, key, &location), BITCASK_OK);
+    if (++many->count > UNORDERED_COUNT &&
+        (location.segment_id < many->last_segment ||
+         (location.segment_id == many->last_segment &&
+          location.offset / 8192 < many->last_offset / 8192)))
+        many->backward_count++;
+    many->last_segment = location.segment_id;
+    many->last_offset = location.offset;
+    return status;
+}
+
+static void large_groups_come_in_the_order_of_the_files(void **state)
+{
+    struct many *many = malloc(sizeof *many);
+    struct bitcask_iterator *iterator;
+
+    assert_non_null(many);
+    many_begin(many, *state);
+    assert_status(bitcask_iterator_open(many->cask, NULL, &iterator), BITCASK_OK);
+    while (many_step(many, iterator, true) == BITCASK_OK)
+        continue;
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(many->met[i], 1);
+    assert_in_range(many->backward_count, 0, 3); /* from one group to the next */
+    bitcask_iterator_close(iterator);
+    test_cask_close(many->cask);
+    free(many);
+}
+
+static void large_groups_outlive_merges_and_deletions(void **state)
+{
+    const struct bitcask_merge_options all = { .choice = BITCASK_MERGE_ALL };
+    struct many *many = malloc(sizeof *many);
+
+    assert_non_null(many);
+    for (size_t begin_at = 100; begin_at < MANY; begin_at += 2500) {
+        struct bitcask_iterator *iterator;
+        bool deleted[MANY] = { false };
+
+        many_begin(many, *state);
+        assert_status(bitcask_iterator_open(many->cask, NULL, &iterator), BITCASK_OK);
+        for (size_t i = 0; i < begin_at; i++)
+            assert_status(many_step(many, iterator, false), BITCASK_OK);
+        for (uint32_t i = 0; i < MANY; i += 5) {
+            const struct bitcask_slice key = { &i, i % 7 != 0 ? 4 : 3 };
+
+            assert_status(bitcask_delete(many->cask, key), BITCASK_OK);
+            deleted[i] = true;
+        }
+        assert_status(bitcask_merge(many->cask, &all, NULL), BITCASK_OK);
+        while (many_step(many, iterator, false) == BITCASK_OK)
+            continue;
+        for (size_t i = 0; i < MANY; i++)
+            assert_true(many->met[i] == 1 || (deleted[i] && many->met[i] == 0));
+        bitcask_iterator_close(iterator);
+        test_cask_close(many->cask);
+    }
+    free(many);
+}
+
+/* Also what is asked for to bring a group into order may not be there. */
+static void large_groups_lose_nothing_when_memory_is_short(void **state)
+{
+    struct many *many = malloc(sizeof *many);
+
+    assert_non_null(many);
+    many_begin(many, *state);
+    for (long skip = 0; skip < 6; skip++) {
+        struct bitcask_iterator *iterator;
+        enum bitcask_status status;
+
+        memset(many->met, 0, sizeof many->met);
+        assert_status(bitcask_iterator_open(many->cask, NULL, &iterator), BITCASK_OK);
+        do {
+            test_alloc_fail(skip);
+            status = many_step(many, iterator, false);
+            assert_true((status == BITCASK_NO_MEMORY) == (test_alloc_stop() > 0));
+            if (status == BITCASK_NO_MEMORY)
+                status = many_step(many, iterator, false);
+        } while (status == BITCASK_OK);
+        assert_status(status, BITCASK_NOT_FOUND);
+        for (size_t i = 0; i < MANY; i++)
+            assert_int_equal(many->met[i], 1);
+        bitcask_iterator_close(iterator);
+    }
+    test_cask_close(many->cask);
+    free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +505,9 @@ int main(void)
         disk_test(what_expires_in_a_group_is_not_handed_out_any_more),
         disk_test(a_group_outlives_merges_of_what_it_points_to),
         disk_test(out_of_memory_skips_nothing),
+        disk_test(large_groups_come_in_the_order_of_the_files),
+        disk_test(large_groups_outlive_merges_and_deletions),
+        disk_test(large_groups_lose_nothing_when_memory_is_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ bitcask/commit bitcask/merge_plan
 bitcask/background bitcask/commit_inside
 bitcask/help bitcask/append bitcask/sync bitcask/rotate bitcask/replace
 bitcask/cask
-bitcask/chain bitcask/directory bitcask/merge
+bitcask/chain bitcask/directory bitcask/group bitcask/merge
 bitcask/load bitcask/mend bitcask/proof bitcask/recover bitcask/merge_inside
 bitcask/merge_copy bitcask/merge_finish bitcask/merge_output bitcask/merge_repoint bitcask/merge_run
 bitcask/merge_step bitcask/merge_turn
