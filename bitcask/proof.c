@@ -7,6 +7,7 @@
 #include "bitcask/chain.h"
 #include "bitcask/data_file.h"
 #include "bitcask/status.h"
+#include "bitcask/zeros.h"
 #include "hint/hint.h"
 
 enum bitcask_status bitcask_chain_reopen(struct bitcask_chain *chain,
@@ -97,7 +98,7 @@ static bool is_in_use(const struct bitcask_chain *chain, uint64_t salt)
 
 /*
  * Whether the file of @link is whole under the @header that it has: more than a sector
- * of records, and nothing else.
+ * of records, and nothing else but unused space.
  */
 static enum bitcask_status is_whole(struct bitcask_chain *chain,
                                     const struct bitcask_link *link,
@@ -110,7 +111,8 @@ static enum bitcask_status is_whole(struct bitcask_chain *chain,
     bitcask_file file = BITCASK_NO_FILE;
     struct bitcask_walk walk = { 0 };
     struct bitcask_walk_record record;
-    uint64_t size;
+    uint64_t size, end;
+    bool found = false;
     enum bitcask_status status;
 
     status = bitcask_data_file_open_unchecked(cask->io, cask->directory, link->line.id,
@@ -120,7 +122,14 @@ static enum bitcask_status is_whole(struct bitcask_chain *chain,
                                    header->salt, size);
     while (status == BITCASK_OK)
         status = bitcask_walk_next(&walk, &record);
-    *whole = status == BITCASK_NOT_FOUND && size > SECTOR_SIZE;
+    end = walk.offset;
+    if (status == BITCASK_CORRUPT) { /* or the rest was set aside, and not used */
+        status = bitcask_zeros_skip(cask->io, file, &end, size, &found);
+        end = walk.offset;
+        if (status == BITCASK_OK)
+            status = found ? BITCASK_CORRUPT : BITCASK_NOT_FOUND;
+    }
+    *whole = status == BITCASK_NOT_FOUND && end > SECTOR_SIZE;
     bitcask_walk_release(&walk);
     if (file != BITCASK_NO_FILE)
         cask->io->close(cask->io, file);

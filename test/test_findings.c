@@ -441,7 +441,7 @@ static void the_old_header_of_a_burned_id_is_no_exchange(void **state)
 }
 
 /* The newest file of one killed cask in the place of that of another was deleted. */
-static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
+static void put_file_of_another_cask(bool allocates)
 {
     struct sim_disk *disks[2];
     struct bitcask *cask = NULL;
@@ -449,11 +449,11 @@ static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
     uint8_t copy[8192];
     size_t size;
 
-    (void)state;
     for (uint64_t i = 0; i < 2; i++) {
         struct sim_disk *disk = sim_disk_new(i + 1);
 
-        sim_disk_set_no_allocate(disk);
+        if (!allocates)
+            sim_disk_set_no_allocate(disk);
         cask = open_cask(disk, &durable);
         for (int k = 0; k < (i == 0 ? 6 : 9); k++) {
             char key[2] = { (char)('a' + k), '\0' };
@@ -473,6 +473,14 @@ static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
     assert_detail("segment 3 of another cask");
     sim_disk_free(disks[0]);
     sim_disk_free(disks[1]);
+}
+
+/* With space that was set aside behind its records, too. */
+static void a_whole_file_of_another_cask_is_no_torn_tail(void **state)
+{
+    (void)state;
+    put_file_of_another_cask(false);
+    put_file_of_another_cask(true);
 }
 
 /* A hint may be all that tells of a record whose header has gone bad. */
