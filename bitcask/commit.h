@@ -68,6 +68,7 @@ struct bitcask_commit {
     pthread_cond_t sync_done; /* or the MANIFEST is written */
     /* For who waits until sync number n is done: the one of n % 2. See sync.c. */
     pthread_cond_t synced[2];
+    const struct bitcask_segment *syncing_segment; /* or NULL */
     uint64_t sync_number;           /* of the sync that runs, or was the last */
     uint64_t syncing_sequence;      /* what that one covers */
     struct bitcask_segment *active; /* NULL: the next append begins one */

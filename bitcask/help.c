@@ -332,6 +332,7 @@ enum bitcask_status bitcask_commit_seal_oldest(struct bitcask_commit *commit)
         struct bitcask_ended ended = commit->ended[0];
 
         if (commit->sealing || commit->opening == ended.segment ||
+            commit->syncing_segment == ended.segment ||
             (!ended.synced && commit->syncing)) {
             (void)pthread_cond_wait(&commit->sync_done, &commit->lock);
             continue;

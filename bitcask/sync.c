@@ -89,8 +89,8 @@ void bitcask_commit_note_synced(struct bitcask_commit *commit,
             continue;
         ended->synced_size = size;
         ended->synced = ended->synced || sequence == ended->last_sequence;
-        /* What comes behind it is not older than its end. */
-        commit->unsynced_since_ms = ended->ended_ms;
+        if (ended->synced) /* what comes behind it is not older than its end */
+            commit->unsynced_since_ms = ended->ended_ms;
     }
 }
 
@@ -104,21 +104,25 @@ enum bitcask_status bitcask_commit_sync_oldest(struct bitcask_commit *commit)
     struct bitcask_segment *segment = ended != NULL ? ended->segment : commit->active;
     uint64_t sequence = ended != NULL ? ended->last_sequence : commit->last_sequence;
     uint64_t size = atomic_load(&segment->data_size);
+    uint64_t cut_count = commit->cut_count;
     uint64_t begun_ms = commit->io->monotonic_ms(commit->io);
     enum bitcask_status status;
 
     assert(!commit->syncing);
     commit->syncing = true;
+    commit->syncing_segment = segment;
     commit->sync_number++;
     commit->syncing_sequence = sequence;
-    if (ended == NULL)
-        commit->cut_unsynced = false;
     (void)pthread_mutex_unlock(&commit->lock);
     status = bitcask_commit_sync_segment(commit, segment);
     (void)pthread_mutex_lock(&commit->lock);
     commit->syncing = false;
+    commit->syncing_segment = NULL;
 
     if (status == BITCASK_OK) {
+        /* Not before: nothing may be appended over a cut that is only on its way. */
+        if (segment == commit->active && commit->cut_count == cut_count)
+            commit->cut_unsynced = false;
         commit->sync_count++;
         commit->unsynced_since_ms = begun_ms; /* no earlier record is left out */
         bitcask_commit_note_synced(commit, segment, sequence, size);

@@ -437,6 +437,69 @@ static void without_mappings_there_are_no_windows(void **state)
     assert_int_equal(fault_io_count(&fixture->disk->fault, FAULT_ALLOCATE), 0);
 }
 
+/* What another thread does while a sync is on its way. */
+struct meanwhile {
+    struct commit_fixture *fixture;
+    bool ends; /* the segment */
+    bool cut;  /* whether nothing may be appended yet, since something was cut off */
+    bool done;
+};
+
+static void while_it_syncs(enum fault_call call, void *context)
+{
+    struct meanwhile *meanwhile = context;
+    struct commit_fixture *fixture = meanwhile->fixture;
+
+    if (call != FAULT_SYNC || meanwhile->done)
+        return;
+    meanwhile->done = true;
+    meanwhile->cut = fixture->commit.cut_unsynced;
+    if (!meanwhile->ends)
+        return;
+    atomic_store(&fixture->disk->fault.monotonic_ms, 1010);
+    put(fixture, 1);
+    atomic_store(&fixture->disk->fault.monotonic_ms, 1800);
+    put_until_next(fixture);
+    atomic_store(&fixture->disk->fault.monotonic_ms, 1900);
+}
+
+/* That the segment has ended under the sync makes nothing in it younger. */
+static void what_is_appended_under_a_sync_is_due_in_time(void **state)
+{
+    struct commit_fixture *fixture = begin(state);
+    struct meanwhile meanwhile = { .fixture = fixture, .ends = true };
+
+    atomic_store(&fixture->disk->fault.monotonic_ms, 1000);
+    put(fixture, 1);
+    fixture->disk->fault.before_context = &meanwhile;
+    fixture->disk->fault.before = while_it_syncs;
+    assert_status(bitcask_commit_wait(&fixture->commit, 1), BITCASK_OK);
+    fixture->disk->fault.before = NULL;
+    assert_true(meanwhile.done);
+    assert_true(bitcask_commit_sync_due_ms(&fixture->commit, 1000) <= 110);
+}
+
+/*
+ * Else a full segment could end, be sealed, and its file be closed, while the sync of the
+ * cut has not even reached it.
+ */
+static void a_cut_is_unsynced_until_its_sync_has_ended(void **state)
+{
+    struct commit_fixture *fixture = begin(state);
+    struct meanwhile meanwhile = { .fixture = fixture };
+
+    put(fixture, 40);
+    assert_status(bitcask_commit_sync(&fixture->commit), BITCASK_OK);
+    fixture->commit.cut_unsynced = true; /* as whenever a session begins */
+    fixture->disk->fault.before_context = &meanwhile;
+    fixture->disk->fault.before = while_it_syncs;
+    put(fixture, 1);
+    fixture->disk->fault.before = NULL;
+    assert_true(meanwhile.done);
+    assert_true(meanwhile.cut);
+    assert_false(fixture->commit.cut_unsynced);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +519,8 @@ int main(void)
         commit_test(a_clean_end_leaves_nothing_behind),
         commit_test(a_merge_can_have_an_ended_segment_sealed),
         commit_test(without_mappings_there_are_no_windows),
+        commit_test(what_is_appended_under_a_sync_is_due_in_time),
+        commit_test(a_cut_is_unsynced_until_its_sync_has_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
