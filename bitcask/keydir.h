@@ -174,6 +174,13 @@ void bitcask_keydir_write_lock(struct bitcask_keydir *keydir, unsigned shard);
 void bitcask_keydir_write_unlock(struct bitcask_keydir *keydir, unsigned shard);
 
 /*
+ * Ask for the memory that reserve will look at first to be brought near; prefetch_entry
+ * asks for what it looks at next, and waits for the first.
+ */
+void bitcask_keydir_prefetch(struct bitcask_keydir *keydir, uint64_t hash);
+void bitcask_keydir_prefetch_entry(struct bitcask_keydir *keydir, uint64_t hash);
+
+/*
  * Find the entry of @key or, with @create, get the memory that it needs before its
  * record is appended, so that nothing can fail afterwards. An entry that was created
  * goes to set or to cancel.

@@ -304,6 +304,19 @@ void bitcask_keydir_write_lock(struct bitcask_keydir *keydir, unsigned shard)
     (void)pthread_mutex_lock(&keydir->shards[shard].writer);
 }
 
+void bitcask_keydir_prefetch(struct bitcask_keydir *keydir, uint64_t hash)
+{
+    __builtin_prefetch(bucket_of(keydir, hash), 1);
+}
+
+void bitcask_keydir_prefetch_entry(struct bitcask_keydir *keydir, uint64_t hash)
+{
+    const UT_hash_bucket *bucket = bucket_of(keydir, hash);
+
+    if (bucket->hh_head != NULL)
+        PREFETCH_ENTRY(bucket->hh_head);
+}
+
 void bitcask_keydir_write_unlock(struct bitcask_keydir *keydir, unsigned shard)
 {
     (void)pthread_mutex_unlock(&keydir->shards[shard].writer);

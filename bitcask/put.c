@@ -11,6 +11,14 @@
 #include "bitcask/check.h"
 #include "bitcask/status.h"
 
+/*
+ * The checks of a value up to this are computed while the memory of the keydir is
+ * fetched, with the writer mutex held; those of a larger one, which take longer, before.
+ */
+enum {
+    SMALL_SIZE_MAX = 4096
+};
+
 /* A key while it is written; its shard's writer mutex is held from begin to end. */
 struct change {
     struct bitcask *cask;
@@ -26,11 +34,19 @@ static void begin(struct change *change, struct bitcask *cask,
                   enum bitcask_record_kind kind, struct bitcask_slice key,
                   struct bitcask_slice value, uint64_t expiry_ms)
 {
+    bool small = value.size <= SMALL_SIZE_MAX;
+
     change->cask = cask;
-    bitcask_pending_init(&change->pending, kind, key, value, expiry_ms);
     change->hash = bitcask_keydir_hash(cask->keydir, key);
     change->shard = bitcask_keydir_shard(change->hash);
+    if (!small)
+        bitcask_pending_init(&change->pending, kind, key, value, expiry_ms);
     bitcask_keydir_write_lock(cask->keydir, change->shard);
+    if (!small)
+        return;
+    bitcask_keydir_prefetch(cask->keydir, change->hash);
+    bitcask_pending_init(&change->pending, kind, key, value, expiry_ms);
+    bitcask_keydir_prefetch_entry(cask->keydir, change->hash);
 }
 
 static void end(struct change *change)
