@@ -165,8 +165,11 @@ enum bitcask_status bitcask_commit_wait_locked(struct bitcask_commit *commit,
     while (commit->synced_sequence < sequence) {
         enum bitcask_status status;
 
-        if (commit->failed)
+        if (commit->failed) {
+            /* It may be us who were to begin the sync that others sleep for. */
+            bitcask_commit_wake_all(commit);
             return bitcask_commit_refuse(commit);
+        }
         if (commit->syncing) {
             wait_while_syncing(commit, sequence);
             continue;

@@ -402,9 +402,76 @@ static void concurrent_waiters_share_syncs(void **state)
     (void)pthread_mutex_destroy(&crew.lock);
 }
 
+/* Two who append while a sync runs, and want the next one. */
+struct refused {
+    struct commit_fixture *fixture;
+    pthread_t threads[2];
+    bool began;
+    _Atomic int refused_count;
+};
+
+static void *append_and_sync(void *context)
+{
+    struct refused *waiters = context;
+    struct bitcask_commit *commit = &waiters->fixture->commit;
+
+    struct bitcask_pending pending;
+
+    bitcask_pending_init(&pending, BITCASK_RECORD_PUT, bitcask_text("key"),
+                         bitcask_text("value"), 0);
+    assert_status(bitcask_commit_append(commit, &pending), BITCASK_OK);
+    if (bitcask_commit_sync(commit) == BITCASK_FAILED)
+        (void)atomic_fetch_add(&waiters->refused_count, 1);
+    return NULL;
+}
+
+/* Under the sync they come, and then a merge fails to make its MANIFEST durable. */
+static void let_a_draft_fail(enum fault_call call, void *context)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_DIRECTORY_SYNC),
+                                     .count = FAULT_FOREVER };
+    struct refused *waiters = context;
+    struct bitcask_commit *commit = &waiters->fixture->commit;
+    struct fault_io *fault = &waiters->fixture->disk->fault;
+    struct bitcask_manifest_segment draft;
+
+    if (call != FAULT_SYNC || waiters->began)
+        return;
+    waiters->began = true;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            pthread_create(&waiters->threads[i], NULL, append_and_sync, waiters), 0);
+    commit->io->sleep_ms(commit->io, 100);
+    fault_io_arm(fault, &plan);
+    assert_true(bitcask_commit_draft(commit, 1, &draft) != BITCASK_OK);
+    fault_io_disarm(fault);
+    assert_status(bitcask_commit_check(commit), BITCASK_FAILED);
+}
+
+static void all_who_wait_hear_that_writing_has_ended(void **state)
+{
+    struct commit_fixture *fixture = *state;
+    struct refused waiters = { .fixture = fixture };
+
+    commit_fixture_begin(fixture, 1 << 20);
+    put(fixture);
+    assert_status(bitcask_commit_sync(&fixture->commit), BITCASK_OK);
+    put(fixture);
+    fixture->disk->fault.before_context = &waiters;
+    fixture->disk->fault.before = let_a_draft_fail;
+    assert_status(bitcask_commit_wait(&fixture->commit, 2), BITCASK_OK);
+    fixture->disk->fault.before = NULL;
+    for (int i = 0; i < 100 && atomic_load(&waiters.refused_count) < 2; i++)
+        fixture->commit.io->sleep_ms(fixture->commit.io, 20);
+    assert_int_equal(atomic_load(&waiters.refused_count), 2);
+    for (int i = 0; i < 2; i++)
+        (void)pthread_join(waiters.threads[i], NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        commit_test(all_who_wait_hear_that_writing_has_ended),
         commit_test(an_append_alone_syncs_nothing),
         commit_test(one_sync_covers_all_that_came_before),
         commit_test(the_unsynced_count_says_what_was_not_synced),
