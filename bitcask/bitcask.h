@@ -540,8 +540,8 @@ struct bitcask_iterator;
  *
  * Memory: some 100 kilobytes and the largest value, as long as few values have been
  * asked for; then more, so that they can be read in the order in which they lie: in the
- * end 48 bytes and the key of at most half a million keys, some 32 MiB, that were copied
- * at one moment and wait for their turn. With sorted, instead, a copy of every
+ * end 48 bytes and the key of a quarter of all keys, but of no more than half a million,
+ * some 40 MiB, which wait for their turn. With sorted, instead, a copy of every
  * key selected and 24 bytes for each, from the first call of next to close; another
  * 24 bytes for each while they are being sorted in that first call.
  *

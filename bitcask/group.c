@@ -9,6 +9,9 @@
 enum {
     KEYS_SIZE_MIN = 4096,     /* wanted of the first group: about 128 keys */
     KEYS_SIZE_MAX = 16777216, /* of those that have grown */
+    KEYS_SIZE_FREE = 65536,   /* of a group in a cask of any size */
+    KEY_SIZE_GUESS = 32,      /* in them, of a key of 16 bytes */
+    SHARE = 4,                /* groups are not larger than such a part of all keys */
     GROWTH = 4,               /* from one to the next */
     ORDERED_COUNT_MIN = 1024, /* fewer are not worth ordering */
     VALUES_SIZE_MAX = 65536,  /* read at a time */
@@ -74,30 +77,42 @@ static struct bitcask_place place_of(const struct turn *turn,
     };
 }
 
+/* Room for @size more bytes, or NULL. */
+static void *extend(struct bitcask_buffer *buffer, size_t size)
+{
+    uint8_t *bytes;
+
+    if (size > buffer->capacity - buffer->size &&
+        bitcask_buffer_reserve(buffer, 2 * (buffer->size + size)) != BITCASK_OK)
+        return NULL;
+    bytes = (uint8_t *)buffer->data + buffer->size;
+    buffer->size += size;
+    return bytes;
+}
+
 static enum bitcask_status copy_key(struct bitcask_slice key,
                                     const struct bitcask_place *place, void *context)
 {
-    static const uint8_t padding[KEY_ALIGNMENT];
     const struct collection *collection = context;
     struct bitcask_group *group = collection->group;
-    const struct turn turn = { (uint64_t)place->segment << BITCASK_PLACE_OFFSET_BITS |
-                                   place->offset,
-                               group->keys.size };
-    const struct waiting waiting = { place->sequence, place->value_size,
-                                     (uint16_t)key.size, (uint8_t)place->flags, false };
-    size_t padding_size = (KEY_ALIGNMENT - key.size % KEY_ALIGNMENT) % KEY_ALIGNMENT;
-    enum bitcask_status status;
+    size_t key_room = (key.size + KEY_ALIGNMENT - 1) / KEY_ALIGNMENT * KEY_ALIGNMENT;
+    size_t offset = group->keys.size;
+    struct waiting *waiting;
+    struct turn *turn;
 
     if (!collection->select(collection->context, key))
         return BITCASK_OK;
-    status = bitcask_buffer_append(&group->keys, &waiting, sizeof waiting);
-    if (status == BITCASK_OK)
-        status = bitcask_buffer_append(&group->keys, key.data, key.size);
-    if (status == BITCASK_OK)
-        status = bitcask_buffer_append(&group->keys, padding, padding_size);
-    if (status == BITCASK_OK)
-        status = bitcask_buffer_append(&group->turns, &turn, sizeof turn);
-    return status;
+    waiting = extend(&group->keys, sizeof *waiting + key_room);
+    turn = extend(&group->turns, sizeof *turn);
+    if (waiting == NULL || turn == NULL)
+        return BITCASK_NO_MEMORY;
+    *waiting = (struct waiting){ place->sequence, place->value_size, (uint16_t)key.size,
+                                 (uint8_t)place->flags, false };
+    memcpy(waiting + 1, key.data, key.size);
+    turn->location =
+        (uint64_t)place->segment << BITCASK_PLACE_OFFSET_BITS | place->offset;
+    turn->offset = offset;
+    return BITCASK_OK;
 }
 
 /*
@@ -342,6 +357,21 @@ static void take(struct bitcask_group *group, struct bitcask_group_key *out)
     group->next++;
 }
 
+/*
+ * The next group may be larger, but not so that it holds a large part of all keys: memory
+ * that is touched for the first time takes longer than what it saves.
+ */
+static void grow(struct bitcask_group *group)
+{
+    size_t size = group->size_wanted * GROWTH;
+
+    if (size > KEYS_SIZE_FREE &&
+        (size > KEYS_SIZE_MAX ||
+         size / KEY_SIZE_GUESS > bitcask_keydir_count(group->cask->keydir) / SHARE))
+        return;
+    group->size_wanted = size;
+}
+
 enum bitcask_status bitcask_group_next(struct bitcask_group *group,
                                        bitcask_group_select *select, const void *context,
                                        bool wants_value, struct bitcask_group_key *out)
@@ -351,8 +381,8 @@ enum bitcask_status bitcask_group_next(struct bitcask_group *group,
 
     do {
         if (group->next == turn_count(group)) {
-            if (wants_value && group->size_wanted < KEYS_SIZE_MAX)
-                group->size_wanted *= GROWTH;
+            if (wants_value)
+                grow(group);
             status = collect(group, select, context);
             if (status != BITCASK_OK)
                 return status;
