@@ -22,14 +22,14 @@ static bool is_on_disk(const struct sim_disk *disk, const char *path, const char
 }
 
 /* The same, but that zeros at the end may have been cut off. */
-static bool is_kept(const struct sim_disk *disk, const char *name,
+static bool is_kept(const struct sim_disk *disk, const char *path, const char *name,
                     const struct damage_file *file)
 {
     size_t size = 0;
-    const uint8_t *bytes = sim_disk_file(disk, DAMAGE_PATH, name, &size);
+    const uint8_t *bytes = sim_disk_file(disk, path, name, &size);
 
     if (file->class != DAMAGE_DATA)
-        return is_on_disk(disk, DAMAGE_PATH, name, file);
+        return is_on_disk(disk, path, name, file);
     return bytes != NULL && size <= file->size && memcmp(bytes, file->bytes, size) == 0 &&
            damage_file_unused(file, size);
 }
@@ -39,7 +39,7 @@ static bool is_in_quarantine(const struct sim_disk *disk, const struct damage_fi
     const char *name;
 
     for (size_t i = 0; (name = sim_disk_name(disk, QUARANTINE_PATH, i)) != NULL; i++) {
-        if (is_on_disk(disk, QUARANTINE_PATH, name, file))
+        if (is_kept(disk, QUARANTINE_PATH, name, file))
             return true;
     }
     return false;
@@ -93,7 +93,7 @@ bool doctor_judge_kept(struct doctor_trial *trial, const struct sim_disk *disk)
 
         if (trial->opened && is_cut(trial, disk, file))
             continue; /* behind the end of a sealed file, or in a torn tail */
-        if (!may_go(trial, file) && !is_kept(disk, file->name, file) &&
+        if (!may_go(trial, file) && !is_kept(disk, DAMAGE_PATH, file->name, file) &&
             !is_in_quarantine(disk, file))
             return damage_blame(&trial->base, "repair: %s is gone, with %zu bytes",
                                 file->name, file->size);
@@ -154,7 +154,7 @@ static bool judge_steps(struct doctor_trial *trial)
             return damage_blame(&trial->base, "repair: %s is not at quarantine/%s",
                                 step->file, moved_to);
         if (step->action == BITCASK_REPAIR_KEEP &&
-            !is_kept(trial->base.disk, step->file, file) &&
+            !is_kept(trial->base.disk, DAMAGE_PATH, step->file, file) &&
             file->class != DAMAGE_MANIFEST && file->class != DAMAGE_LOCK)
             return damage_blame(&trial->base, "repair: %s was to stay as it is",
                                 step->file);
