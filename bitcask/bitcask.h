@@ -252,9 +252,9 @@ BITCASK_API enum bitcask_status bitcask_view(struct bitcask *cask,
 
 /*
  * End @view, in any thread, and zero it. NULL and a zeroed view are fine. A view may be
- * moved, but only one of its copies be released. In a child made by fork() the bytes of
- * the parent's views stay until the cask is closed there; releasing one frees memory and
- * does nothing else, before that or after.
+ * moved, but only one of its copies be released; releasing a second one is undefined. In
+ * a child made by fork() the bytes of the parent's views stay until the cask is closed
+ * there; releasing one frees memory and does nothing else, before that or after.
  */
 BITCASK_API void bitcask_view_release(struct bitcask_view *view);
 
@@ -299,7 +299,7 @@ BITCASK_API enum bitcask_status bitcask_sync(struct bitcask *cask);
 struct bitcask_stat {
     uint64_t key_count;       /* live keys */
     uint64_t segment_count;   /* data files */
-    uint64_t data_size;       /* of all data files */
+    uint64_t data_size;       /* of all data files, but for space set aside in them */
     uint64_t live_size;       /* records that a get can reach */
     uint64_t dead_size;       /* records overwritten or deleted, and tombstones */
     uint64_t last_sequence;   /* of the newest record: counts all writes ever made */
@@ -348,12 +348,12 @@ BITCASK_API enum bitcask_status bitcask_stat(struct bitcask *cask,
 
 /* One data file. Sizes and offsets are bytes. */
 struct bitcask_segment_stat {
-    uint64_t id;              /* the number in its name */
-    uint64_t data_size;       /* of the file */
-    uint64_t live_size;       /* records in it that a get can reach */
-    uint64_t dead_size;       /* the other records */
-    uint64_t live_count;      /* live records */
-    uint64_t record_count;    /* records of all kinds */
+    uint64_t id;           /* the number in its name */
+    uint64_t data_size;    /* of the file, but for space set aside behind its records */
+    uint64_t live_size;    /* records in it that a get can reach */
+    uint64_t dead_size;    /* the other records */
+    uint64_t live_count;   /* live records */
+    uint64_t record_count; /* records of all kinds */
     uint64_t tombstone_count; /* records that delete */
     uint64_t first_sequence;  /* of its records; 0 when there are none */
     uint64_t last_sequence;

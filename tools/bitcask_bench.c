@@ -63,12 +63,15 @@ static void join_words(char command[COMMAND_SIZE], int argc, char **argv)
 
 typedef void report_function(const struct bench_report_facts *facts, FILE *file);
 
-/* A file that was asked for. It is opened before anything is measured: that takes long.
+/*
+ * A file that was asked for. It is opened before anything is measured, since that takes
+ * long; what it held stays until there is something to replace it.
  */
 struct report_file {
     const char *path; /* NULL: not asked for */
     report_function *write;
     FILE *file;
+    bool created; /* by us, and nothing is in it yet */
 };
 
 static bool say_unwritable(const char *path)
@@ -82,7 +85,8 @@ static bool open_files(struct report_file *files, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (files[i].path == NULL)
             continue;
-        files[i].file = fopen(files[i].path, "we");
+        files[i].created = access(files[i].path, F_OK) != 0;
+        files[i].file = fopen(files[i].path, "ae");
         if (files[i].file == NULL)
             return say_unwritable(files[i].path);
     }
@@ -98,6 +102,9 @@ static bool report_all(const struct bench_report_facts *facts, struct report_fil
     for (size_t i = 0; i < count; i++) {
         if (files[i].file == NULL)
             continue;
+        if (ftruncate(fileno(files[i].file), 0) != 0 && errno != EINVAL) /* a pipe */
+            good = say_unwritable(files[i].path);
+        files[i].created = false;
         files[i].write(facts, files[i].file);
         if (fflush(files[i].file) != 0 || ferror(files[i].file))
             good = say_unwritable(files[i].path);
@@ -110,9 +117,13 @@ static bool report_all(const struct bench_report_facts *facts, struct report_fil
 
 static void close_files(struct report_file *files, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (files[i].file != NULL)
-            fclose(files[i].file);
+    for (size_t i = 0; i < count; i++) {
+        if (files[i].file == NULL)
+            continue;
+        fclose(files[i].file);
+        if (files[i].created)
+            (void)remove(files[i].path);
+    }
 }
 
 static bool measure(const struct bench_options *options, const char *directory,
@@ -130,9 +141,9 @@ static bool measure(const struct bench_options *options, const char *directory,
                                         .costs = bench_costs_measure(options->value_size),
                                         .command = command };
     struct report_file files[] = {
-        { options->json, bench_report_json, NULL },
-        { options->markdown, bench_report_markdown, NULL },
-        { options->svg, bench_report_svg, NULL },
+        { options->json, bench_report_json, NULL, false },
+        { options->markdown, bench_report_markdown, NULL, false },
+        { options->svg, bench_report_svg, NULL, false },
     };
     size_t file_count = sizeof files / sizeof *files;
     time_t now = time(NULL);

@@ -208,6 +208,25 @@ static bool add_rounds(struct bench_options *options, const char *keys, bool qui
     return true;
 }
 
+/* Whether any of @workloads is run with a number of threads that was chosen. */
+static bool has_a_step(const bool workloads[BENCH_W_COUNT], const bool *threads)
+{
+    for (unsigned i = 0; i < BENCH_W_COUNT; i++) {
+        const struct bench_workload *workload = &bench_workloads[i];
+
+        for (unsigned k = 0; k < 4 && workloads[i] && workload->threads[k] != 0; k++) {
+            if (threads[workload->threads[k]])
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_same(const char *one, const char *other)
+{
+    return one != NULL && other != NULL && strcmp(one, other) == 0;
+}
+
 /* Make rounds of what is given. */
 static bool settle(struct bench_options *options, const struct given *given)
 {
@@ -216,6 +235,9 @@ static bool settle(struct bench_options *options, const struct given *given)
     if (given->size == RUN_FULL && given->keys != NULL)
         return say("--full says how many keys there are: there is no --keys %s with it",
                    given->keys);
+    if (is_same(options->json, options->markdown) ||
+        is_same(options->json, options->svg) || is_same(options->markdown, options->svg))
+        return say("two of --json, --markdown and --svg name the same file");
     if (!choose_engines(given->engines, engines) ||
         !choose_workloads(given->workloads, workloads) ||
         !choose_threads(given->threads, options->threads))
@@ -231,6 +253,10 @@ static bool settle(struct bench_options *options, const struct given *given)
             round->engines[k] = round->engines[k] && engines[k];
         for (unsigned k = 0; k < BENCH_W_COUNT; k++)
             round->workloads[k] = round->workloads[k] && workloads[k];
+        if (!has_a_step(round->workloads, options->threads))
+            return say("none of the workloads that were chosen is run with --threads %s: "
+                       "--list tells which are",
+                       given->threads);
         if (given->operations != 0)
             round->operations_max = given->operations;
         if (given->repeats != 0)

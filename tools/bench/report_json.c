@@ -37,7 +37,11 @@ static json_t *engines_json(const struct bench_report_facts *facts)
 
     for (unsigned i = 0; bench_drivers[i] != NULL; i++) {
         const struct bench_driver *driver = bench_drivers[i];
-        json_t *engine =
+        json_t *engine;
+
+        if (!bench_results_has_any(facts->results, driver))
+            continue;
+        engine =
             json_pack("{s:s, s:s}", "engine", driver->name, "version", driver->version());
 
         bench_report_settings(facts, driver, BENCH_SURVIVES_KILL, text, sizeof text);

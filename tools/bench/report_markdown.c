@@ -150,12 +150,13 @@ static void write_row(const struct bench_report_facts *facts, FILE *file,
     char name[CELL_SIZE];
 
     bench_report_row_name(row, name, sizeof name);
-    fprintf(file,
-            "\n%s:\n\n| engine | %s | p50 | p99 | p99.9 | p99.99 | max |%s B/key | disk "
-            "|\n|---|---|---|---|---|---|---|%s---|---|\n",
-            name,
-            bench_workloads[row->workload].timed ? "ms (min..max)" : "keys/s (min..max)",
-            stalls ? " longest gap of the clock's reader |" : "", stalls ? "---|" : "");
+    fprintf(
+        file,
+        "\n%s%s:\n\n| engine | %s | p50 | p99 | p99.9 | p99.99 | max |%s B/key | disk "
+        "|\n|---|---|---|---|---|---|---|%s---|---|\n",
+        name, row->workload == BENCH_W_MULTI_GET ? " (p50 to max: of a whole call)" : "",
+        bench_workloads[row->workload].timed ? "ms (min..max)" : "keys/s (min..max)",
+        stalls ? " longest gap of the clock's reader |" : "", stalls ? "---|" : "");
     for (unsigned i = 0; bench_drivers[i] != NULL; i++)
         if (bench_results_has(facts->results, row, bench_drivers[i]))
             write_engine(facts, file, row, bench_drivers[i]);

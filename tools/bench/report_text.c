@@ -127,7 +127,8 @@ static void print_row(const struct bench_report_facts *facts, FILE *file,
     char name[128];
 
     bench_report_row_name(row, name, sizeof name);
-    fprintf(file, "\n%s: %s\n", name, workload->text);
+    fprintf(file, "\n%s: %s%s\n", name, workload->text,
+            row->workload == BENCH_W_MULTI_GET ? "; p50 to max are of a whole call" : "");
     fprintf(file, "  %-15s %11s %23s %7s %7s %7s %7s %7s %5s %5s\n", "",
             workload->timed ? "ms" : "keys/s", "min..max", "p50", "p99", "p99.9",
             "p99.99", "max", "B/key", "disk");

@@ -8,6 +8,9 @@ enum {
     REPEATS_MAX = 64
 };
 
+/* What takes less was not there to be done: no ratio. */
+#define MS_MIN 0.5
+
 const char *const bench_figure_names[BENCH_F_COUNT] = {
     [BENCH_F_RATE] = "keys_per_second",  [BENCH_F_MS] = "ms",
     [BENCH_F_P50_NS] = "p50_ns",         [BENCH_F_P99_NS] = "p99_ns",
@@ -124,6 +127,8 @@ struct bench_spread bench_results_ratio(const struct bench_results *results,
         ratio = !isnan(one->figures[BENCH_F_RATE])
                     ? one->figures[BENCH_F_RATE] / other->figures[BENCH_F_RATE]
                     : other->figures[BENCH_F_MS] / one->figures[BENCH_F_MS];
+        if (!isnan(one->figures[BENCH_F_MS]) && one->figures[BENCH_F_MS] < MS_MIN)
+            continue; /* there was nothing to do, and nothing to compare */
         if (!isnan(ratio))
             numbers[count++] = ratio;
     }
@@ -157,6 +162,16 @@ struct bench_row *bench_results_rows(const struct bench_results *results, size_t
             rows[kept++] = rows[i];
     *count = kept;
     return rows;
+}
+
+bool bench_results_has_any(const struct bench_results *results,
+                           const struct bench_driver *driver)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        if (results->items[i].driver == driver)
+            return true;
+    }
+    return false;
 }
 
 bool bench_results_has(const struct bench_results *results, const struct bench_row *row,

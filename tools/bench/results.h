@@ -79,7 +79,9 @@ struct bench_spread bench_results_ratio(const struct bench_results *results,
    NULL: none, or no memory. */
 struct bench_row *bench_results_rows(const struct bench_results *results, size_t *count);
 
-/* Whether @driver has figures in @row. */
+/* Whether @driver has any figures, and whether it has some in @row. */
+bool bench_results_has_any(const struct bench_results *results,
+                           const struct bench_driver *driver);
 bool bench_results_has(const struct bench_results *results, const struct bench_row *row,
                        const struct bench_driver *driver);
 
