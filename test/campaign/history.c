@@ -159,8 +159,6 @@ void history_tap(struct history *history, const struct sim_moment *moment)
     if (moment->when == SIM_AFTER && moment->call == FAULT_DIRECTORY_SYNC &&
         moment->failed)
         history->sync_failed = true;
-    if (strcmp(moment->name, "LOCK") == 0) /* another process begins */
-        history->stored_part = 0;
     if (moment->when != SIM_AFTER || length < 5 ||
         strcmp(moment->name + length - 5, ".data") != 0)
         return;
@@ -646,6 +644,7 @@ void history_cut(struct history *history, uint64_t kept)
     history->sync_failed = false;
     history->cut_failed = false;
     history->refuses = false;
+    history->stored_part = 0; /* nothing goes on where the last store ended */
     for (unsigned i = 1; i <= history->write_count; i++) {
         history->writes[i].running = false;
         history->writes[i].failed = false;
