@@ -63,42 +63,50 @@ struct bitcask_commit {
     struct bitcask_commit_listener listener;
     uint64_t file_size_max;
     uint64_t merge_size;
+    uint64_t window_from; /* no window before appended_size is this */
+    bool no_window;       /* no mapping is wanted, or this file system cannot allocate */
+    bool helped;          /* there are threads that do what the listener is told of */
 
+    /*
+     * What every append changes stands together: where several threads write, each cache
+     * line of it goes from one processor to the other.
+     */
     pthread_mutex_t lock;
+    struct bitcask_segment *active; /* NULL: the next append begins one */
+    uint64_t last_sequence;         /* of the newest record */
+    uint64_t synced_sequence;       /* everything up to it survives power loss */
+    uint64_t total_size;            /* of the data files that are members */
+    uint64_t appended_size;         /* bytes of records, since init */
+    struct bitcask_window window;   /* of the active segment; see help.c */
+    bool rotate_next;               /* append nothing more to the active one */
+    bool cut_unsynced; /* something may have been cut off the active one since its sync */
+    bool manifest_stale;   /* the MANIFEST on disk does not describe a clean end */
+    bool asked;            /* the listener was told, and nobody has looked yet */
+    bool syncing;          /* a sync runs, without the lock */
+    bool manifest_writing; /* a MANIFEST is being written, without the lock */
+    _Atomic bool closed;   /* no more writes */
+    _Atomic bool failed;   /* because a sync failed: no more syncs either */
+    _Atomic bool
+        names_unsynced; /* files may have been removed since the directory's sync */
+
     pthread_cond_t sync_done; /* or the MANIFEST is written */
     /* For who waits until sync number n is done: the one of n % 2. See sync.c. */
     pthread_cond_t synced[2];
     const struct bitcask_segment *syncing_segment; /* or NULL */
     uint64_t sync_number;           /* of the sync that runs, or was the last */
     uint64_t syncing_sequence;      /* what that one covers */
-    struct bitcask_segment *active; /* NULL: the next append begins one */
     struct bitcask_segment *listed; /* as open by the MANIFEST on disk */
-    bool rotate_next;               /* append nothing more to the active one */
-    bool cut_unsynced; /* something may have been cut off the active one since its sync */
-    _Atomic bool
-        names_unsynced;       /* files may have been removed since the directory's sync */
-    bool syncing;             /* a sync runs, without the lock */
-    bool manifest_writing;    /* a MANIFEST is being written, without the lock */
-    _Atomic bool closed;      /* no more writes */
-    _Atomic bool failed;      /* because a sync failed: no more syncs either */
-    uint64_t last_sequence;   /* of the newest record */
-    uint64_t synced_sequence; /* everything up to it survives power loss */
-    uint64_t synced_size;     /* of the active segment */
-    uint64_t sealed_sequence; /* the last one in a sealed segment */
-    uint64_t unsynced_since_ms; /* when the oldest unsynced record was appended */
+    uint64_t synced_size;           /* of the active segment */
+    uint64_t sealed_sequence;       /* the last one in a sealed segment */
+    uint64_t unsynced_since_ms;     /* when the oldest unsynced record was appended */
 
     struct bitcask_ended ended[BITCASK_ENDED_MAX]; /* oldest first */
     size_t ended_count;
     bool sealing; /* the oldest, without the lock */
 
     /* See help.c. */
-    bool helped;    /* there are threads that do what the listener is told of */
-    bool asked;     /* the listener was told, and nobody has looked yet */
-    bool no_window; /* no mapping is wanted, or this file system cannot allocate */
-    struct bitcask_window window;      /* of the active segment */
-    struct bitcask_window window_next; /* the one behind it */
+    struct bitcask_window window_next; /* the one behind the window */
     struct bitcask_window window_left; /* to be unmapped */
-    uint64_t window_from;              /* no window before appended_size is this */
     uint64_t sync_count;               /* of segments that are not sealed, */
     uint64_t window_sync_count;        /* and when the last window was made */
     struct bitcask_segment *opening;   /* somebody opens a window, without the lock */
@@ -128,12 +136,9 @@ struct bitcask_commit {
     size_t outside_count;
     size_t outside_capacity;
     uint64_t next_id;
-    uint32_t salt_tag;   /* see bitcask_manifest_tag() */
-    bool manifest_stale; /* the MANIFEST on disk does not describe a clean end */
+    uint32_t salt_tag; /* see bitcask_manifest_tag() */
 
     struct bitcask_reserve reserve;
-    uint64_t total_size;    /* of the data files that are members */
-    uint64_t appended_size; /* bytes of records, since init */
 };
 
 /* What recovery found; see the members of the same name. */

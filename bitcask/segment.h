@@ -33,22 +33,27 @@ struct bitcask_segment {
     _Atomic bool member;
     _Atomic bool damaged; /* a merge has met a damaged record in it; for merges only */
 
+    const uint8_t *map; /* NULL: none */
+    size_t map_size;    /* may be more than the file has */
+
+    /* What every append changes, with the append lock held, */
     _Atomic uint64_t data_size; /* where the last whole record ends; 0: no file */
     _Atomic uint64_t record_count;
+    _Atomic uint64_t first_sequence; /* the smallest; 0: no record yet */
+    _Atomic uint64_t last_sequence;  /* the largest */
     _Atomic uint64_t tombstone_count;
     _Atomic uint64_t tombstone_size;  /* bytes in them */
     _Atomic uint64_t tombstone_first; /* the smallest sequence of one, or 0 */
     _Atomic uint64_t tombstone_last;  /* the largest */
-    _Atomic bool expires; /* there are records with an expiry: tombstones, one day */
-    _Atomic uint64_t first_sequence; /* the smallest; 0: no record yet */
-    _Atomic uint64_t last_sequence;  /* the largest */
-    uint64_t purged_sequence;        /* see struct bitcask_manifest_segment; 0 for most */
-    _Atomic bool sealed;
 
+    /* and what it changes without. */
     _Atomic uint64_t live_size;
     _Atomic uint64_t live_count;
 
-    uint64_t cut_offset; /* set at open */
+    _Atomic bool expires; /* there are records with an expiry: tombstones, one day */
+    _Atomic bool sealed;
+    uint64_t purged_sequence; /* see struct bitcask_manifest_segment; 0 for most */
+    uint64_t cut_offset;      /* set at open */
     uint64_t cut_size;
     uint64_t unused_size; /* set at open: zeros behind its end, which are no torn tail */
     _Atomic bool hint_spare; /* the data was read whole to write it, and says the same */
@@ -64,9 +69,6 @@ struct bitcask_segment {
     _Atomic unsigned reader_count;
     bool counted_open; /* in the table's open_count */
     bool allocated;    /* there may be space behind its end; see help.c */
-
-    const uint8_t *map; /* NULL: none */
-    size_t map_size;    /* may be more than the file has */
 
     _Atomic size_t holder_count;          /* the table is one; the last one frees it */
     struct bitcask_segment *next_removed; /* and was held then, under the table's lock */
