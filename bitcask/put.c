@@ -25,7 +25,7 @@ struct change {
     struct bitcask_pending pending;
     uint64_t hash;
     unsigned shard;
-    struct bitcask_keydir_entry *entry;
+    struct bitcask_keydir_entry *entry; /* NULL: it is gone */
     bool existed;
     struct bitcask_place before; /* where it was, if it existed */
 };
@@ -56,7 +56,7 @@ static void end(struct change *change)
 
 /*
  * Let the keydir show what was appended. A key that is deleted keeps its memory until
- * nothing can fail any more.
+ * nothing can fail any more: where a sync is waited for, that is later.
  */
 static void show(struct change *change)
 {
@@ -64,7 +64,12 @@ static void show(struct change *change)
     size_t key_size = change->pending.key.size;
 
     if (change->pending.record.kind == BITCASK_RECORD_TOMBSTONE) {
-        bitcask_keydir_hide(cask->keydir, change->shard, change->entry);
+        if (cask->options.sync == BITCASK_SYNC_ALWAYS) {
+            bitcask_keydir_hide(cask->keydir, change->shard, change->entry);
+        } else {
+            bitcask_keydir_remove(cask->keydir, change->shard, change->entry);
+            change->entry = NULL;
+        }
     } else {
         struct bitcask_place place = bitcask_pending_place(&change->pending);
 
@@ -110,7 +115,8 @@ static enum bitcask_status append(struct change *change)
         if (status != BITCASK_OK)
             take_back(change);
     }
-    bitcask_keydir_cancel(cask->keydir, change->shard, change->entry);
+    if (change->entry != NULL)
+        bitcask_keydir_cancel(cask->keydir, change->shard, change->entry);
     return status;
 }
 
