@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /*
@@ -24,6 +25,22 @@ enum {
     MERGE_RETRY_MS_MIN = 1000,
     MERGE_RETRY_MS_MAX = 64000
 };
+
+/* Of a thread that has time: a tenth of the weight of others. */
+enum {
+    NICE_LEVEL = 10
+};
+
+/*
+ * What the thread does nobody waits for, so it takes no processor from those who put and
+ * get if there are not enough. Linux only, where a priority is a thread's own.
+ */
+static void be_nice(void)
+{
+#ifdef __linux__
+    (void)setpriority(PRIO_PROCESS, 0, NICE_LEVEL);
+#endif
+}
 
 /* Wait to be woken by @wake, or for @due_ms. */
 static void wait_for(struct bitcask_background *background, pthread_cond_t *wake,
@@ -128,6 +145,7 @@ static void *run_hints(void *context)
 {
     struct bitcask_background *background = context;
 
+    be_nice();
     (void)pthread_mutex_lock(&background->lock);
     while (!background->stop) {
         if (background->seal_wanted)

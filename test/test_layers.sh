@@ -54,6 +54,7 @@ unistd.h bitcask/io_posix.c bitcask/open.c
 sys/file.h bitcask/io_posix.c
 sys/mman.h bitcask/io_posix.c bitcask/slab.c
 sys/random.h bitcask/io_posix.c
+sys/resource.h bitcask/background.c
 sys/stat.h bitcask/io_posix.c
 sys/types.h bitcask/io_posix.c
 sys/uio.h bitcask/io_posix.c
