@@ -23,6 +23,8 @@ enum {
     ZIPF_BITS = 22
 };
 
+#define WARM_BYTES_MAX ((uint64_t)4 << 30)
+
 /* An engine's share in a round. */
 struct seat {
     struct bench_worker worker;
@@ -84,6 +86,11 @@ static void say_failure(struct round *round, const struct seat *seat, const char
     round->conduct->failed = true;
 }
 
+static uint64_t smaller(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
 static const char *name_of(const struct step *step)
 {
     return step->untold ? "preparation" : bench_workloads[step->row.workload].name;
@@ -141,6 +148,28 @@ static void take_measures(struct round *round, struct seat *seat, double *figure
                             (keys * (double)(BENCH_KEY_SIZE + seat->setup.value_size));
 }
 
+static bool writes(const struct step *step)
+{
+    enum bench_operation operation = step->order.task.operation;
+
+    return step->order.action == BENCH_RUN &&
+           (operation <= BENCH_PUT_ANY ||
+            (operation >= BENCH_MIX_HALF && operation <= BENCH_REMOVE));
+}
+
+/* About as much memory as an engine may take in @step, for files and for itself. */
+static uint64_t memory_of(const struct round *round, const struct seat *seat,
+                          const struct step *step)
+{
+    uint64_t pair_size = 2 * (BENCH_KEY_SIZE + seat->setup.value_size + 64);
+
+    if (writes(step))
+        return smaller(step->order.task.operation_count * pair_size, WARM_BYTES_MAX);
+    return step->order.action == BENCH_OPEN || step->order.action == BENCH_MERGE
+               ? smaller(round->plan->key_count * pair_size, WARM_BYTES_MAX)
+               : 0;
+}
+
 /* Have one engine do @step. False: it failed and is out. */
 static bool do_step(struct round *round, struct seat *seat, const struct step *step)
 {
@@ -151,6 +180,7 @@ static bool do_step(struct round *round, struct seat *seat, const struct step *s
     if (seat->worker.process == 0 || interrupted)
         return false;
     show(round, name_of(step), step->row.threads, seat->driver->name);
+    bench_system_warm_memory(memory_of(round, seat, step));
     if (!bench_worker_ask(&seat->worker, &step->order, &report)) {
         say_failure(round, seat, name_of(step), report.words);
         return false;
@@ -179,13 +209,8 @@ static struct seat *seat_at(struct round *round, unsigned i)
    the next one begins. */
 static void do_step_each(struct round *round, const struct step *step)
 {
-    bool writes = step->order.action == BENCH_RUN &&
-                  (step->order.task.operation <= BENCH_PUT_ANY ||
-                   (step->order.task.operation >= BENCH_MIX_HALF &&
-                    step->order.task.operation <= BENCH_REMOVE));
-
     for (unsigned i = 0; i < round->seat_count; i++)
-        if (do_step(round, seat_at(round, i), step) && writes)
+        if (do_step(round, seat_at(round, i), step) && writes(step))
             bench_system_sync(round->conduct->directory);
 }
 
@@ -232,11 +257,6 @@ static void stand_up(struct round *round, struct seat *seat)
     seat->directory[0] = 0;
 }
 
-static uint64_t smaller(uint64_t one, uint64_t other)
-{
-    return one < other ? one : other;
-}
-
 static struct step step_of(const struct round *round, enum bench_workload_id workload,
                            unsigned threads)
 {
@@ -276,9 +296,6 @@ static struct step preparation(const struct round *round, enum bench_operation o
 static void run_workload(struct round *round, enum bench_workload_id id)
 {
     const struct bench_workload *workload = &bench_workloads[id];
-    bool writes =
-        workload->operation == BENCH_PUT_ANY || workload->operation == BENCH_MIX_HALF ||
-        workload->operation == BENCH_MIX_READS || workload->operation == BENCH_REMOVE;
 
     if (!round->plan->workloads[id])
         return;
@@ -292,14 +309,14 @@ static void run_workload(struct round *round, enum bench_workload_id id)
 
         if (!round->conduct->threads[threads])
             continue;
-        step.measured = writes;
+        step.measured = writes(&step);
         for (unsigned k = 0; k < round->seat_count && !interrupted; k++) {
             struct seat *seat = seat_at(round, k);
 
             /* Pages that were written to the disk are slow to be changed again, once. */
-            if (writes && !do_step(round, seat, &warm))
+            if (step.measured && !do_step(round, seat, &warm))
                 continue;
-            if (do_step(round, seat, &step) && writes)
+            if (do_step(round, seat, &step) && step.measured)
                 bench_system_sync(round->conduct->directory);
         }
     }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* syncfs, nftw */
+#define _GNU_SOURCE /* syncfs, nftw, madvise */
 #include "system.h"
 
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/utsname.h>
@@ -98,6 +99,26 @@ void bench_system_sync(const char *path)
         return;
     syncfs(directory); /* best effort: it only makes what follows less noisy */
     close(directory);
+}
+
+void bench_system_warm_memory(uint64_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+    uint64_t size_max = kilobytes_of("/proc/meminfo", "MemAvailable") / 2;
+    void *memory;
+
+    if (size > size_max)
+        size = size_max;
+    memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
+    if (memory == MAP_FAILED) /* it does without */
+        return;
+    (void)madvise(memory, (size_t)size, MADV_HUGEPAGE);
+    (void)madvise(memory, (size_t)size, MADV_POPULATE_WRITE);
+    (void)munmap(memory, (size_t)size);
+#else
+    (void)size;
+#endif
 }
 
 static const char *file_system_name(const char *directory)

@@ -24,6 +24,14 @@ bool bench_system_remove(const char *path);
 /* Have everything on the file system of @path written, so that nobody pays for it. */
 void bench_system_sync(const char *path);
 
+/*
+ * Have @size bytes of free memory at hand, or half of what is available. A virtual
+ * machine may have given back to its host what it did not use for some seconds, and then
+ * the first touch of a page takes fifty times as long: whoever's turn it is would pay for
+ * that, and who changes pages that are there already would not.
+ */
+void bench_system_warm_memory(uint64_t size);
+
 struct bench_machine {
     char processor[128];
     unsigned processor_count;
