@@ -232,16 +232,19 @@ static size_t value_end(size_t offset, uint32_t size)
     return value_begin(offset) + size + 1;
 }
 
-static void prefetch_key(const struct bitcask_group *group, size_t index)
-{
-    const char *bytes;
-
-    if (index >= turn_count(group))
-        return;
-    bytes = (const char *)waiting_of(group, turn_at(group, index));
-    __builtin_prefetch(bytes);
-    __builtin_prefetch(bytes + sizeof(struct waiting) + SHORT_KEY_SIZE);
-}
+/*
+ * Ask for key @index, if there is one. A macro: calls of a function that has no other
+ * effect are removed.
+ */
+#define PREFETCH_KEY(group, index)                                                      \
+    do {                                                                                \
+        if ((index) < turn_count(group)) {                                              \
+            const char *bytes = (const char *)waiting_of(group, turn_at(group, index)); \
+                                                                                        \
+            __builtin_prefetch(bytes);                                                  \
+            __builtin_prefetch(bytes + sizeof(struct waiting) + SHORT_KEY_SIZE);        \
+        }                                                                               \
+    } while (0)
 
 static void prefetch_record(const struct bitcask_group *group, size_t index)
 {
@@ -253,27 +256,37 @@ static void prefetch_record(const struct bitcask_group *group, size_t index)
                               bitcask_place_record_size(&place, waiting->key_size));
 }
 
-/* Copy the values of the turns up to @end, whose places are pinned. */
-static void copy_values(struct bitcask_group *group, size_t end)
+/*
+ * Copy the values of the next turns, whose places are pinned, as many as there is room
+ * for. Returns the turn behind them.
+ */
+static size_t copy_values(struct bitcask_group *group)
 {
-    size_t first = group->next;
+    size_t count = turn_count(group);
+    size_t i = group->next;
     size_t offset = 0;
 
-    for (size_t i = first; i < end && i < first + RECORD_DISTANCE; i++)
-        prefetch_record(group, i);
-    for (size_t i = first; i < end; i++) {
+    for (size_t k = i; k < count && k < i + KEY_DISTANCE; k++)
+        PREFETCH_KEY(group, k);
+    for (size_t k = i; k < count && k < i + RECORD_DISTANCE; k++)
+        prefetch_record(group, k);
+    for (; i < count; i++) {
         const struct turn *turn = turn_at(group, i);
         struct waiting *waiting = waiting_of(group, turn);
         struct bitcask_place place = place_of(turn, waiting);
 
-        prefetch_key(group, i + KEY_DISTANCE);
-        if (i + RECORD_DISTANCE < end)
+        if (waiting->value_size >= VALUES_SIZE_MAX ||
+            value_end(offset, waiting->value_size) > VALUES_SIZE_MAX)
+            break;
+        PREFETCH_KEY(group, i + KEY_DISTANCE);
+        if (i + RECORD_DISTANCE < count)
             prefetch_record(group, i + RECORD_DISTANCE);
         waiting->copied =
             bitcask_cask_copy_mapped(group->cask, key_of(waiting), &place,
                                      (uint8_t *)group->values.data + value_begin(offset));
         offset = value_end(offset, waiting->value_size);
     }
+    return i;
 }
 
 /*
@@ -289,34 +302,23 @@ static enum bitcask_status read_ahead(struct bitcask_group *group)
 {
     struct bitcask_keydir *keydir = group->cask->keydir;
     size_t end = group->next;
-    size_t size = 0;
     struct bitcask_pin pin;
-    enum bitcask_status status;
+    enum bitcask_status status = bitcask_buffer_reserve(&group->values, VALUES_SIZE_MAX);
     bool pinned;
 
-    for (; end < turn_count(group); end++) {
-        uint32_t value_size = waiting_of(group, turn_at(group, end))->value_size;
-
-        if (value_size >= VALUES_SIZE_MAX ||
-            value_end(size, value_size) > VALUES_SIZE_MAX)
-            break;
-        size = value_end(size, value_size);
-    }
-    status = bitcask_buffer_reserve(&group->values, size);
     if (status != BITCASK_OK)
         return status;
-    group->value_offset = 0;
-    group->read_end = end > group->next ? end : end + 1;
-
     bitcask_keydir_read_lock(keydir, group->shard);
     pinned = bitcask_keydir_generation(keydir) == group->generation;
     if (pinned)
         pin = bitcask_keydir_pin(keydir, group->shard);
     bitcask_keydir_read_unlock(keydir, group->shard);
     if (pinned) {
-        copy_values(group, end);
+        end = copy_values(group);
         bitcask_keydir_unpin(keydir, pin);
     }
+    group->value_offset = 0;
+    group->read_end = end > group->next ? end : end + 1;
     return BITCASK_OK;
 }
 

@@ -352,7 +352,7 @@ static void out_of_memory_skips_nothing(void **state)
             expect_all_met_once(&ahead);
             bitcask_iterator_close(iterator);
         }
-        assert_true(failures > 4);
+        assert_true(failures >= 3); /* of keys, turns and values at least */
         end(&ahead);
     }
 }

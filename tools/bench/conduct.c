@@ -162,12 +162,11 @@ static uint64_t memory_of(const struct round *round, const struct seat *seat,
                           const struct step *step)
 {
     uint64_t pair_size = 2 * (BENCH_KEY_SIZE + seat->setup.value_size + 64);
+    uint64_t pair_count = round->plan->key_count; /* for who opens, scans, merges */
 
-    if (writes(step))
-        return smaller(step->order.task.operation_count * pair_size, WARM_BYTES_MAX);
-    return step->order.action == BENCH_OPEN || step->order.action == BENCH_MERGE
-               ? smaller(round->plan->key_count * pair_size, WARM_BYTES_MAX)
-               : 0;
+    if (step->order.action == BENCH_RUN && step->order.task.operation != BENCH_SCAN)
+        pair_count = writes(step) ? step->order.task.operation_count : 0;
+    return smaller(pair_count * pair_size, WARM_BYTES_MAX);
 }
 
 /* Have one engine do @step. False: it failed and is out. */
