@@ -106,8 +106,8 @@ enum bitcask_status bitcask_cask_look(struct bitcask *cask, struct bitcask_slice
                                       struct bitcask_slice *value);
 
 /*
- * Look @key up, and pin its place. After BITCASK_OK *pin is to be unpinned; else the
- * status is what a get says.
+ * Look @key up, of which the record is to be read, and pin its place. After BITCASK_OK
+ * *pin is to be unpinned; else the status is what a get says.
  */
 enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice key,
                                       struct bitcask_place *place,

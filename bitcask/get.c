@@ -8,9 +8,13 @@
 #include "bitcask/inspect.h"
 #include "bitcask/status.h"
 
-enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice key,
-                                      struct bitcask_place *place,
-                                      struct bitcask_pin *pin)
+/*
+ * Look @key up, and pin its place. With @reads its record is asked for at once, so that
+ * it is on its way while the lock is given up.
+ */
+static enum bitcask_status find(struct bitcask *cask, struct bitcask_slice key,
+                                bool reads, struct bitcask_place *place,
+                                struct bitcask_pin *pin)
 {
     enum bitcask_status status = bitcask_cask_check(cask);
     uint64_t hash;
@@ -26,10 +30,21 @@ enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice
     shard = bitcask_keydir_shard(hash);
     bitcask_keydir_read_lock(cask->keydir, shard);
     found = bitcask_keydir_find(cask->keydir, hash, key, place);
-    if (found)
+    if (found) {
+        if (reads)
+            bitcask_segments_prefetch(&cask->segments, place->segment, place->offset,
+                                      bitcask_place_record_size(place, key.size));
         *pin = bitcask_keydir_pin(cask->keydir, shard);
+    }
     bitcask_keydir_read_unlock(cask->keydir, shard);
     return found ? BITCASK_OK : bitcask_fail_no_such_key();
+}
+
+enum bitcask_status bitcask_cask_find(struct bitcask *cask, struct bitcask_slice key,
+                                      struct bitcask_place *place,
+                                      struct bitcask_pin *pin)
+{
+    return find(cask, key, true, place, pin);
 }
 
 enum bitcask_status bitcask_get(struct bitcask *cask, struct bitcask_slice key,
@@ -55,7 +70,7 @@ static enum bitcask_status locate(struct bitcask *cask, struct bitcask_slice key
 {
     struct bitcask_place place;
     struct bitcask_pin pin;
-    enum bitcask_status status = bitcask_cask_find(cask, key, &place, &pin);
+    enum bitcask_status status = find(cask, key, false, &place, &pin);
 
     if (status != BITCASK_OK)
         return status;
