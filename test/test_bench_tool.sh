@@ -84,6 +84,13 @@ exits() {
     [ "$status" -eq "$wanted" ] && grep -qF -- "$said" "$work/err"
 }
 
+list_into_nothing() {
+    status=0
+    "$bench" --list >/dev/full 2>"$work/err" || status=$?
+    cat "$work/err"
+    [ "$status" -eq 1 ] && grep -q 'standard output' "$work/err"
+}
+
 ends_with() {
     "$bench" --keys 50000000 --repeat 1 --workloads fill-random --engines bitcask \
         >"$work/out" 2>"$work/err" &
@@ -124,5 +131,6 @@ check 'a missing directory is named' exits 1 '/nonexistent/' --directory /nonexi
 check 'a file that cannot be written is named, before anything is measured' \
     exits 1 '/nonexistent/json' --keys 50000000 --json /nonexistent/json
 check_silent 'no store is left behind by mistakes' left_behind
+check 'a list that cannot be written is a failure' list_into_nothing
 
 finish

@@ -33,7 +33,10 @@ static int list(void)
                      k > 0 ? "," : "", workload->threads[k]);
         printf("  %-17s %-7s %s\n", workload->name, threads, workload->text);
     }
-    return EXIT_SUCCESS;
+    if (fflush(stdout) == 0)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "bitcask-bench: standard output: %s\n", strerror(errno));
+    return EXIT_FAILURE;
 }
 
 static void on_signal(int number)

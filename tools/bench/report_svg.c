@@ -9,7 +9,8 @@
 
 /*
  * A chart of ratios: a group of bars for each row, a bar for each rival, on an axis of
- * powers of two on which 1 is "as fast as we are". Ticks are what must be reached.
+ * powers of two on which 1 is "as fast as we are". Ticks are what must be reached, and
+ * two strokes before a number say that its bar is longer than the axis.
  */
 enum {
     LABEL_WIDTH = 290,
@@ -56,6 +57,12 @@ static double place(double ratio)
     return LABEL_WIDTH + (power - POWER_MIN) * PLOT_WIDTH / (POWER_MAX - POWER_MIN);
 }
 
+/* Whether the bar would be longer than the axis. */
+static bool is_cut(double ratio)
+{
+    return log2(ratio) < POWER_MIN || log2(ratio) > POWER_MAX;
+}
+
 static struct bench_spread ratio_of(const struct chart *chart,
                                     const struct bench_row *row,
                                     const struct bench_driver *rival)
@@ -100,9 +107,9 @@ static void draw_bar(struct chart *chart, const struct bench_row *row,
         fprintf(chart->file,
                 "<path d=\"M%.1f %uv%d\" stroke=\"#000000\" stroke-width=\"2\"/>\n",
                 place(target->must), chart->y - 1, BAR_HEIGHT);
-    fprintf(chart->file, "<text x=\"%d\" y=\"%u\">%s</text>\n",
+    fprintf(chart->file, "<text x=\"%d\" y=\"%u\">%s%s</text>\n",
             LABEL_WIDTH + PLOT_WIDTH + 6, chart->y + BAR_HEIGHT - 3,
-            bench_text_ratio(ratio->median, text));
+            is_cut(ratio->median) ? "// " : "", bench_text_ratio(ratio->median, text));
     chart->y += BAR_HEIGHT;
 }
 
@@ -125,18 +132,28 @@ static void draw_row(struct chart *chart, const struct bench_row *row)
     chart->y += GROUP_GAP;
 }
 
-static void draw_head(struct chart *chart)
+/* Whether @rival has a bar in one of the @count rows. */
+static bool is_drawn(const struct chart *chart, const struct bench_row *rows,
+                     size_t count, const struct bench_driver *rival)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ratio_of(chart, &rows[i], rival).count > 0)
+            return true;
+    return false;
+}
+
+static void draw_head(struct chart *chart, const struct bench_row *rows, size_t count)
 {
     double x = LABEL_WIDTH;
 
     fprintf(chart->file,
             "<text x=\"%d\" y=\"18\" font-size=\"14\">How many times faster bitcask is "
-            "(a black tick: what it must be)</text>\n",
+            "(a black tick: what it must be, if there is a target)</text>\n",
             LABEL_WIDTH);
     for (unsigned i = 0; bench_drivers[i] != NULL; i++) {
         const char *name = bench_drivers[i]->name;
 
-        if (bench_report_ours(bench_drivers[i]))
+        if (!is_drawn(chart, rows, count, bench_drivers[i]))
             continue;
         fprintf(chart->file,
                 "<rect x=\"%.0f\" y=\"28\" width=\"10\" height=\"10\" fill=\"%s\"/>"
@@ -177,7 +194,7 @@ void bench_report_svg(const struct bench_report_facts *facts, FILE *file)
             "viewBox=\"0 0 %u %u\" font-family=\"sans-serif\" font-size=\"11\">\n"
             "<rect width=\"%u\" height=\"%u\" fill=\"#ffffff\"/>\n",
             width, height, width, height, width, height);
-    draw_head(&chart);
+    draw_head(&chart, rows, count);
     draw_axis(&chart, height);
     for (size_t i = 0; i < count; i++)
         draw_row(&chart, &rows[i]);
