@@ -74,6 +74,8 @@ enum bitcask_status bitcask_file_header_decode(
         return BITCASK_UNSUPPORTED;
     if (memcmp(bytes + 40, zeros, sizeof zeros) != 0)
         return BITCASK_CORRUPT;
+    if (kind == BITCASK_FILE_HINT && bitcask_load64(bytes + 32) != 0)
+        return BITCASK_CORRUPT;
 
     header->segment_id = bitcask_load64(bytes + 16);
     header->salt = bitcask_load64(bytes + 24);
@@ -262,7 +264,7 @@ enum bitcask_status bitcask_hint_entry_decode(const uint8_t *bytes, size_t size,
     entry->sequence = bitcask_load64(bytes + 16);
     entry->expiry_ms = 0;
 
-    if (entry->kind == BITCASK_RECORD_BATCH ||
+    if (entry->kind == BITCASK_RECORD_BATCH || entry->sequence == 0 ||
         !fields_possible(entry->kind, entry->flags, (uint32_t)entry->key.size,
                          entry->value_size))
         return BITCASK_CORRUPT;
@@ -304,7 +306,8 @@ enum bitcask_status bitcask_hint_trailer_decode(
     const uint8_t bytes[BITCASK_HINT_TRAILER_SIZE], uint32_t check,
     struct bitcask_hint_trailer *trailer)
 {
-    if (bitcask_load32(bytes + 44) != bitcask_check(check, bytes, 44))
+    if (bitcask_load32(bytes + 44) != bitcask_check(check, bytes, 44) ||
+        bitcask_load32(bytes + 40) != 0)
         return BITCASK_CORRUPT;
     bitcask_hint_trailer_read(bytes, trailer);
     return BITCASK_OK;

@@ -173,6 +173,7 @@ static bool take_word(struct cursor *cursor, const char *word)
     return true;
 }
 
+/* As it is written, without zeros in front: one MANIFEST has one text. */
 static bool take_number(struct cursor *cursor, uint64_t *number)
 {
     const char *begin = cursor->next;
@@ -187,7 +188,7 @@ static bool take_number(struct cursor *cursor, uint64_t *number)
         cursor->next++;
     }
     *number = value;
-    return cursor->next > begin;
+    return cursor->next > begin && (*begin != '0' || cursor->next == begin + 1);
 }
 
 static bool take_hexadecimal(struct cursor *cursor, int digits, uint64_t *number)

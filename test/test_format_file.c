@@ -156,6 +156,18 @@ static void file_headers_of_other_programs_are_told_apart(void **state)
     }
 }
 
+static void a_hint_that_says_when_it_was_created_is_corrupt(void **state)
+{
+    struct bitcask_file_header header = { .segment_id = 7, .salt = SALT };
+    uint8_t bytes[BITCASK_FILE_HEADER_SIZE];
+
+    (void)state;
+    header.created_ms = 1; /* of the same data file there would be two hints */
+    bitcask_file_header_encode(&header, BITCASK_FILE_HINT, bytes);
+    assert_int_equal(bitcask_file_header_decode(bytes, BITCASK_FILE_HINT, &header),
+                     BITCASK_CORRUPT);
+}
+
 static const struct {
     const uint8_t *bytes;
     size_t size;
@@ -263,6 +275,18 @@ static void entries_out_of_bounds_are_corrupt(void **state)
     }
 }
 
+static void entries_without_a_sequence_are_corrupt(void **state)
+{
+    struct bitcask_hint_entry entry;
+    uint8_t bytes[sizeof golden_hint_tombstone];
+
+    (void)state;
+    memcpy(bytes, golden_hint_tombstone, sizeof bytes);
+    bitcask_store64(bytes + 16, 0);
+    assert_int_equal(bitcask_hint_entry_decode(bytes, sizeof bytes, &entry),
+                     BITCASK_CORRUPT);
+}
+
 static const struct bitcask_hint_trailer golden_trailer = {
     .entry_count = 1,
     .first_sequence = 7,
@@ -298,6 +322,19 @@ static void trailers_encode_to_the_golden_bytes_and_back(void **state)
     assert_int_equal(trailer.data_size, 107);
 }
 
+static void a_trailer_with_something_where_zeros_belong_is_corrupt(void **state)
+{
+    struct bitcask_hint_trailer trailer;
+    uint8_t bytes[BITCASK_HINT_TRAILER_SIZE];
+
+    (void)state;
+    memcpy(bytes, golden_hint_trailer, sizeof bytes);
+    bytes[40] = 1;
+    bitcask_store32(bytes + 44, bitcask_check(check_before_trailer(), bytes, 44));
+    assert_int_equal(bitcask_hint_trailer_decode(bytes, check_before_trailer(), &trailer),
+                     BITCASK_CORRUPT);
+}
+
 static void no_flipped_bit_in_a_trailer_or_before_it_goes_unnoticed(void **state)
 {
     struct bitcask_hint_trailer trailer;
@@ -328,6 +365,9 @@ int main(void)
         cmocka_unit_test(entries_encode_to_the_golden_bytes_and_back),
         cmocka_unit_test(an_entry_that_is_cut_off_is_corrupt),
         cmocka_unit_test(entries_out_of_bounds_are_corrupt),
+        cmocka_unit_test(a_hint_that_says_when_it_was_created_is_corrupt),
+        cmocka_unit_test(entries_without_a_sequence_are_corrupt),
+        cmocka_unit_test(a_trailer_with_something_where_zeros_belong_is_corrupt),
         cmocka_unit_test(trailers_encode_to_the_golden_bytes_and_back),
         cmocka_unit_test(no_flipped_bit_in_a_trailer_or_before_it_goes_unnoticed),
     };
