@@ -37,7 +37,7 @@ has_its_chapter() {
     grep -qx "## The $1 campaign" "$source_root/docs/testing.md"
 }
 
-for name in crash fault damage doctor process; do
+for name in crash fault damage doctor process threads; do
     check "$name: ends with a plain line" ends_with_a_plain_line "$name"
     check "$name: refuses words it does not know" refuses "$name" --nonsense
     check "$name: says so when a replay tries nothing" refuses "$name" --replay nonsense
