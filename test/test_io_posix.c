@@ -10,8 +10,37 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* What the system was asked to bring to the disk, and how often. */
+static struct {
+    unsigned count;
+    bool with_metadata;
+    struct stat about;
+} synced;
+
+static void note_sync(int fd, bool with_metadata)
+{
+    synced.count++;
+    synced.with_metadata = with_metadata;
+    if (fstat(fd, &synced.about) != 0)
+        memset(&synced.about, 0, sizeof synced.about);
+}
+
+/* These come before those of the C library, for the library as well. */
+int fsync(int fd)
+{
+    note_sync(fd, true);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    note_sync(fd, false);
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 /* The real door, through the one that counts what is open. */
 static bitcask_file open_file(struct test_disk *disk, const char *name,
@@ -178,6 +207,37 @@ static void a_write_that_does_not_fit_is_an_error(void **state)
     assert_status(status, BITCASK_IO); /* EFBIG is nothing that space would mend */
     disk->io->close(disk->io, file);
     assert_int_equal(test_disk_size(disk, "file"), 15);
+}
+
+/* That there was one sync since the last question, and of what. */
+static void assert_synced(const struct stat *wanted, bool with_metadata)
+{
+    assert_int_equal(synced.count, 1);
+    assert_int_equal(synced.with_metadata, with_metadata);
+    assert_true(synced.about.st_dev == wanted->st_dev);
+    assert_true(synced.about.st_ino == wanted->st_ino);
+    synced.count = 0;
+}
+
+static void what_is_to_be_synced_reaches_the_system(void **state)
+{
+    struct test_disk *disk = *state;
+    bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
+    struct stat about;
+
+    synced.count = 0;
+    assert_status(disk->io->sync(disk->io, file), BITCASK_OK);
+    assert_int_equal(fstat(file, &about), 0);
+    assert_synced(&about, false);
+
+    assert_status(disk->io->directory_sync(disk->io, disk->directory), BITCASK_OK);
+    assert_int_equal(fstat(disk->directory, &about), 0);
+    assert_synced(&about, true);
+
+    assert_status(disk->io->directory_sync_parent(disk->io, disk->directory), BITCASK_OK);
+    assert_int_equal(fstatat(disk->directory, "..", &about, 0), 0);
+    assert_synced(&about, true);
+    disk->io->close(disk->io, file);
 }
 
 static void sizes_and_truncation_agree(void **state)
@@ -520,6 +580,7 @@ int main(void)
         disk_test(a_read_is_short_only_at_the_end),
         disk_test(errors_of_files_are_errors),
         disk_test(a_write_that_does_not_fit_is_an_error),
+        disk_test(what_is_to_be_synced_reaches_the_system),
         disk_test(sizes_and_truncation_agree),
         disk_test(a_mapping_shows_what_is_written_later),
         disk_test(what_is_stored_in_a_mapping_is_in_the_file),
