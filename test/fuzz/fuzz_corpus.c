@@ -49,6 +49,55 @@ static bool find_kind(const char *file, enum fuzz_store_kind *kind, uint64_t *id
     }
 }
 
+/*
+ * What a decoder has to refuse though the check over it is right, which the targets put
+ * there: @size bytes of @bytes with those at @offset replaced.
+ */
+static void spoil(const char *target, const char *name, const uint8_t *bytes, size_t size,
+                  size_t offset, const char *other, size_t other_size)
+{
+    uint8_t *copy = fuzz_copy(bytes, size);
+
+    fuzz_check(offset + other_size <= size);
+    memcpy(copy + offset, other, other_size);
+    write_file(target, name, "", copy, size);
+    free(copy);
+}
+
+/* Of the first batch of a data file, and of the record in front of it. */
+static void spoil_data(const uint8_t *bytes, size_t size)
+{
+    size_t offset = FUZZ_HEADER_SIZE, before = offset;
+    uint64_t salt = fuzz_header_salt(bytes, size);
+    struct fuzz_record record, part;
+
+    while (fuzz_record_read(bytes, size, offset, salt, &record) &&
+           record.kind != BITCASK_RECORD_BATCH) {
+        before = offset;
+        offset += (size_t)record.size;
+    }
+    fuzz_check(record.kind == BITCASK_RECORD_BATCH);
+    fuzz_check(fuzz_record_read(bytes, size, offset + FUZZ_RECORD_SIZE, salt, &part));
+    spoil("data", "part-out-of-sequence", bytes, size, part.offset + 8, "\x63", 1);
+    spoil("data", "batch-in-batch", bytes, size, part.offset + 20, "\x03", 1);
+    spoil("data", "damaged-key-check", bytes, size, before, "\xff\xff\xff\xff", 4);
+    spoil("data", "damaged-value-check", bytes, size, before + 16, "\xff\xff\xff\xff", 4);
+    spoil("data", "damaged-batch-check", bytes, size, offset + 16, "\xff\xff\xff\xff", 4);
+    spoil("data", "value-behind-the-end", bytes, size, before + 25, "\x10", 1);
+    spoil("data", "key-into-the-next", bytes, size, before + 22, "\x20", 1);
+}
+
+static void spoil_hint(const uint8_t *bytes, size_t size)
+{
+    size_t second = FUZZ_HEADER_SIZE + 24 + (size_t)fuzz_number(bytes + 66, 2);
+
+    spoil("hint", "overlapping-entries", bytes, size, second + 8, "\x41", 1);
+    spoil("hint", "no-sequence", bytes, size, second + 16, "\0\0\0\0\0\0\0\0", 8);
+    spoil("hint", "trailer-without-zeros", bytes, size, size - 8, "\x01", 1);
+    spoil("hint", "data-too-short", bytes, size, size - 16, "\x41\0", 2);
+    spoil("hint", "damaged-check", bytes, size, size - 4, "\xff\xff\xff\xff", 4);
+}
+
 /* One file of the store @name, for the target of its kind. */
 static void give_out(const char *name, uint64_t id, enum fuzz_store_kind kind,
                      const uint8_t *bytes, size_t size)
@@ -62,6 +111,15 @@ static void give_out(const char *name, uint64_t id, enum fuzz_store_kind kind,
 
     (void)snprintf(tail, sizeof tail, "-%d", (int)id);
     write_file(targets[kind], name, tail, bytes, size);
+    if (kind == FUZZ_STORE_DATA && strcmp(name, "killed") == 0)
+        spoil_data(bytes, size);
+    if (kind == FUZZ_STORE_HINT && strcmp(name, "reopened") == 0 && id == 1)
+        spoil_hint(bytes, size);
+    if (kind == FUZZ_STORE_MANIFEST && strcmp(name, "killed") == 0)
+        spoil("manifest", "damaged-check", bytes, size, size - 2, "x", 1);
+    if (kind == FUZZ_STORE_MANIFEST && strcmp(name, "merged") == 0)
+        spoil("manifest", "other-check", bytes, size, size - 2,
+              bytes[size - 2] == '0' ? "1" : "0", 1);
 }
 
 /* Its files one by one as well if @flags are 0. */
@@ -129,6 +187,8 @@ static void write_some(struct bitcask *cask)
                                     UINT64_C(253402300799999)) == BITCASK_OK);
     fuzz_check(bitcask_sync(cask) == BITCASK_OK);
     fuzz_check(bitcask_write_batch(cask, parts, 3) == BITCASK_OK);
+    fuzz_check(bitcask_put_expiring(cask, bitcask_text("gone"), bitcask_text("1970"),
+                                    1000) == BITCASK_OK);
     put(cask, "void", "");
     fuzz_check(bitcask_delete(cask, bitcask_text("void")) == BITCASK_OK);
 }

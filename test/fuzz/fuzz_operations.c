@@ -110,15 +110,15 @@ static void go_on(struct run *run, struct sim_disk *left, uint64_t lowest)
     sim_disk_free(run->disk);
     run->disk = left;
     run->crashes++;
-    run->history.acknowledged = lowest; /* until recovery has come to its end */
-    run->history.synced = lowest;
+    /* Until recovery has come to its end, and has synced what it keeps. */
+    run->history.acknowledged = lowest;
     open_cask(run);
     last = stat_of(run).last_sequence;
     fuzz_check(last >= lowest && last <= run->history.count);
     fuzz_check(fuzz_history_may_end(&run->history, last));
     run->history.count = last;
     run->history.acknowledged = last;
-    run->history.synced = last; /* recovery syncs what it keeps */
+    run->history.synced = last;
     fuzz_history_check(&run->history, run->cask);
     if (run->crashes % 4 == 1) {
         close_cask(run);
