@@ -10,6 +10,7 @@
  */
 #include <dirent.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,26 @@ static unsigned member_count;
 static uint64_t last_id;     /* of a data file of the round */
 static uint64_t merge_count; /* in the round, those that began by themselves too */
 static char explanation[EXPLANATION_SIZE];
+
+int __real_pthread_sigmask(int how, const sigset_t *set, sigset_t *before);
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *before);
+
+/*
+ * The library's own threads block all signals, and one that crashes with its signal
+ * blocked ends the program without a word. Here it is to say what it was at.
+ */
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+    sigset_t rest;
+
+    if (set == NULL || how == SIG_UNBLOCK)
+        return __real_pthread_sigmask(how, set, before);
+    rest = *set;
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        (void)sigdelset(&rest, crashes[i]);
+    return __real_pthread_sigmask(how, &rest, before);
+}
 
 static void remove_files(const char *path)
 {
