@@ -530,6 +530,37 @@ static void writes_and_stores_have_three_moments(void **state)
     fixture->io->close(fixture->io, file);
 }
 
+/* Before the last byte that changes something; else all has been written already. */
+static void see_inside(struct sim_disk *disk, const struct sim_moment *moment,
+                       void *context)
+{
+    struct sim_disk *left;
+
+    if (moment->call != FAULT_WRITE || moment->when != SIM_INSIDE)
+        return;
+    left = sim_disk_after(disk, SIM_KILL, 0);
+    *(int *)context = byte_left(left, "file", 101);
+    sim_disk_free(left);
+}
+
+static void a_write_is_not_done_inside_it(void **state)
+{
+    struct fixture *fixture = *state;
+    bitcask_file file = create_synced(fixture, "file", 'a', 1100);
+    uint8_t bytes[1000];
+    struct bitcask_slice part = { bytes, sizeof bytes };
+    int inside = 0;
+
+    memset(bytes, 'a', sizeof bytes);
+    bytes[0] = 'b';
+    bytes[1] = 'b';
+    sim_disk_set_hook(fixture->disk, see_inside, &inside);
+    assert_status(fixture->io->write(fixture->io, file, 100, &part, 1), BITCASK_OK);
+    assert_int_equal(inside, 'a');
+    sim_disk_set_hook(fixture->disk, NULL, NULL);
+    fixture->io->close(fixture->io, file);
+}
+
 static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
 {
     struct fixture *fixture = *state;
@@ -676,6 +707,7 @@ int main(void)
         sim_test(a_prefix_has_nothing_without_what_came_before_it),
         sim_test(what_a_failed_sync_lost_only_writing_brings_back),
         sim_test(writes_and_stores_have_three_moments),
+        sim_test(a_write_is_not_done_inside_it),
         sim_test(mappings_see_writes_and_stores_are_lost_like_writes),
         sim_test(what_was_allocated_is_never_noise),
         sim_test(a_lock_ends_with_its_holder),
