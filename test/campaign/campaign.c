@@ -134,7 +134,7 @@ static void usage(const struct campaign *campaign)
 {
     fprintf(stderr,
             "usage: %s [--long] [--every N] [--seed N] [--replay WORDS] "
-            "[--directory DIR]\n"
+            "[--directory DIR] [--export FILE]\n"
             "docs/testing.md explains it.\n",
             campaign->program);
     exit(EXIT_FAILURE);
@@ -150,6 +150,17 @@ static uint64_t number_of(const struct campaign *campaign, const char *text)
     if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
         usage(campaign);
     return number;
+}
+
+static FILE *open_export(const char *path)
+{
+    FILE *stream = fopen(path, "w");
+
+    if (stream == NULL) {
+        perror(path);
+        exit(EXIT_FAILURE);
+    }
+    return stream;
 }
 
 void campaign_begin(struct campaign *campaign, int argc, char **argv, const char *name)
@@ -181,6 +192,8 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
             campaign->replay = value;
         else if (strcmp(argv[i - 1], "--directory") == 0)
             campaign->directory = value;
+        else if (strcmp(argv[i - 1], "--export") == 0)
+            campaign->export_stream = open_export(value);
         else
             usage(campaign);
     }
@@ -193,6 +206,7 @@ void campaign_begin(struct campaign *campaign, int argc, char **argv, const char
         usage(campaign);
     watch(campaign);
     campaign->skip_step = campaign->seed;
+    campaign->export_chance = campaign->seed;
     campaign->began_ms = clock_ms();
     campaign->told_ms = campaign->began_ms;
     printf("%s campaign, %s mode, seed %" PRIu64, name,
@@ -274,6 +288,11 @@ int campaign_end(struct campaign *campaign)
 {
     uint64_t ms = clock_ms() - campaign->began_ms;
 
+    if (campaign->export_stream != NULL && fclose(campaign->export_stream) != 0) {
+        perror("--export");
+        campaign->failed++;
+    }
+    campaign->export_stream = NULL;
     if (campaign->passed == 0 && campaign->failed == 0) {
         printf("Nothing was tried.\n");
         campaign->failed = 1;

@@ -4,6 +4,7 @@
  * plain end.
  *
  *     PROGRAM [--long] [--every N] [--seed N] [--replay WORDS] [--directory DIR]
+ *             [--export FILE]
  *
  *     struct campaign campaign;
  *     campaign_begin(&campaign, argc, argv, "crash");
@@ -21,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum {
     CAMPAIGN_COUNTERS_MAX = 40,
@@ -35,7 +37,9 @@ struct campaign {
     uint64_t seed;      /* of the whole run: --seed, else by the clock */
     const char *replay; /* --replay: try only what these words of a failure say; NULL */
     const char
-        *directory; /* --directory: where to work on real files; else TMPDIR, /tmp */
+        *directory;      /* --directory: where to work on real files; else TMPDIR, /tmp */
+    FILE *export_stream; /* --export: see export.h; NULL */
+    uint64_t export_chance; /* which disks go there */
     uint64_t passed;
     uint64_t failed;
     struct {

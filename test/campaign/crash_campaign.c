@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "test/campaign/campaign.h"
+#include "test/campaign/export.h"
 #include "test/campaign/history.h"
 #include "test/campaign/states.h"
 #include "test/schedule.h"
@@ -25,7 +26,8 @@ enum {
     DENSE_SHARE = 4, /* one history in so many is cut at every moment ... */
     SPARSE = 64,     /* ... the others at one in so many: they are many more */
     HANG_SECONDS = 60,
-    DEPTH_MAX = 3 /* a crash, one while it recovers, one while that recovers */
+    EXPORT_SHARE = 4, /* more histories instead; another reader takes its time */
+    DEPTH_MAX = 3     /* a crash, one while it recovers, one while that recovers */
 };
 
 /* What must have survived. */
@@ -348,6 +350,7 @@ static void check_disk(struct scene *before, struct sim_disk *disk, struct floor
     uint64_t kept;
 
     sim_disk_pass_ms(disk, campaign_random_below(&scene.random, 300));
+    campaign_export(run->campaign, disk, EXPORT_SHARE, true, story);
     if (campaign_random_below(&scene.random, 8) == 0)
         check_read_only(run, before->history, disk, floors.kill, story);
 

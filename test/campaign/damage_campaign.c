@@ -13,6 +13,7 @@
 
 #include "test/campaign/damage_each.h"
 #include "test/campaign/damage_judge.h"
+#include "test/campaign/export.h"
 
 enum {
     HANG_SECONDS = 30,
@@ -89,6 +90,7 @@ static void try_damage(const struct damage *damage, void *context)
         }
         (void)alarm(HANG_SECONDS);
         prepare_disk(run, &image);
+        campaign_export(&run->campaign, run->disk, 1, false, words);
         trial.disk = run->disk;
         if (damage_judge(&trial))
             campaign_passed(&run->campaign);
