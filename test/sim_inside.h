@@ -148,6 +148,11 @@ struct sim_name *sim_name_find(const struct sim_names *names, const char *text);
 void sim_name_set(struct sim_names *names, const char *text, int inode);
 void sim_name_apply(struct sim_names *names, const struct sim_name_change *change);
 
+/* How many of the first of @bytes there are up to the last that the file has otherwise.
+ */
+uint64_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
+                           const uint8_t *bytes, uint64_t size);
+
 /*
  * Make a change, and note it until it is synced: of the names in @directory (see
  * struct sim_name_change), of bytes, of the size. Mappings see it.

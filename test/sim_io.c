@@ -353,17 +353,6 @@ static enum bitcask_status remove_file(struct bitcask_io *io, bitcask_file file,
 
 /* BYTES */
 
-/* How many of the first of @bytes there are up to the last that the file has otherwise.
- */
-static uint64_t changing_size(const struct sim_inode *inode, uint64_t offset,
-                              const uint8_t *bytes, uint64_t size)
-{
-    while (size > 0 && offset + size <= inode->now_size &&
-           inode->now[offset + size - 1] == bytes[size - 1])
-        size--;
-    return size;
-}
-
 /*
  * Write, with a moment in the middle at which it may end. What is left then changes
  * something, if anything does: a write of which only zeros are left, in space that was
@@ -376,7 +365,7 @@ static void write_in_two(struct sim_disk *disk, struct sim_moment *moment, int i
     uint64_t first = 0;
 
     if (disk->hook != NULL && size > 1) {
-        uint64_t changing = changing_size(&disk->inodes[index], offset, bytes, size);
+        uint64_t changing = sim_changing_size(&disk->inodes[index], offset, bytes, size);
 
         first = 1 + sim_chance_below(&disk->chance, size - 1);
         if (first >= changing && changing > 1)

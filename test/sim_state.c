@@ -193,6 +193,15 @@ static struct sim_change *new_change(struct sim_disk *disk, struct sim_inode *in
     return &inode->changes[inode->change_count++];
 }
 
+uint64_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
+                           const uint8_t *bytes, uint64_t size)
+{
+    while (size > 0 && offset + size <= inode->now_size &&
+           inode->now[offset + size - 1] == bytes[size - 1])
+        size--;
+    return size;
+}
+
 void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
                       const uint8_t *bytes, uint64_t size)
 {

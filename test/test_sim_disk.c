@@ -10,119 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/sim_disk.h"
-
-enum {
-    SEEDS = 300
-};
-
-struct fixture {
-    struct sim_disk *disk;
-    struct bitcask_io *io;
-    bitcask_file directory;
-};
-
-/* A disk with a directory /d that is there for good. */
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-
-    assert_non_null(fixture);
-    fixture->disk = sim_disk_new(1);
-    fixture->io = sim_disk_io(fixture->disk);
-    assert_status(fixture->io->directory_create(fixture->io, "/d"), BITCASK_OK);
-    assert_status(fixture->io->directory_open(fixture->io, "/d", &fixture->directory),
-                  BITCASK_OK);
-    assert_status(fixture->io->directory_sync_parent(fixture->io, fixture->directory),
-                  BITCASK_OK);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->io->close(fixture->io, fixture->directory);
-    assert_int_equal(sim_disk_open_count(fixture->disk), 0);
-    sim_disk_free(fixture->disk);
-    free(fixture);
-    return 0;
-}
-
-#define sim_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
-static bitcask_file create(struct fixture *fixture, const char *name)
-{
-    bitcask_file file = BITCASK_NO_FILE;
-
-    assert_status(fixture->io->open(fixture->io, fixture->directory, name,
-                                    BITCASK_IO_CREATE, &file),
-                  BITCASK_OK);
-    return file;
-}
-
-static enum bitcask_status write_bytes(struct fixture *fixture, bitcask_file file,
-                                       uint64_t offset, int byte, size_t size)
-{
-    uint8_t *bytes = malloc(size);
-    struct bitcask_slice part = { bytes, size };
-    enum bitcask_status status;
-
-    assert_non_null(bytes);
-    memset(bytes, byte, size);
-    status = fixture->io->write(fixture->io, file, offset, &part, 1);
-    free(bytes);
-    return status;
-}
-
-static void write_all(struct fixture *fixture, bitcask_file file, uint64_t offset,
-                      int byte, size_t size)
-{
-    assert_status(write_bytes(fixture, file, offset, byte, size), BITCASK_OK);
-}
-
-/* A file of @size bytes, with its name, that no crash can take. */
-static bitcask_file create_synced(struct fixture *fixture, const char *name, int byte,
-                                  size_t size)
-{
-    bitcask_file file = create(fixture, name);
-
-    write_all(fixture, file, 0, byte, size);
-    assert_status(fixture->io->sync(fixture->io, file), BITCASK_OK);
-    assert_status(fixture->io->directory_sync(fixture->io, fixture->directory),
-                  BITCASK_OK);
-    return file;
-}
-
-/* What is left of a file: 'a' for a byte, '.' for zero, '?' for what was not written. */
-static int byte_left(const struct sim_disk *left, const char *name, size_t offset)
-{
-    size_t size = 0;
-    const uint8_t *bytes = sim_disk_file(left, "/d", name, &size);
-
-    return bytes != NULL && offset < size ? bytes[offset] : -1;
-}
-
-static size_t size_left(const struct sim_disk *left, const char *name)
-{
-    size_t size = 0;
-
-    return sim_disk_file(left, "/d", name, &size) != NULL ? size : SIZE_MAX;
-}
+#include "test/sim_fixture.h"
 
 static void what_is_synced_survives_everything(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 3000);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 3000);
 
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left =
             sim_disk_after(fixture->disk, (enum sim_loss)(seed % SIM_LOSS_COUNT), seed);
 
-        assert_int_equal(size_left(left, "file"), 3000);
+        assert_int_equal(sim_fixture_size_left(left, "file"), 3000);
         for (size_t i = 0; i < 3000; i += 100)
-            assert_int_equal(byte_left(left, "file", i), 'a');
+            assert_int_equal(sim_fixture_byte_left(left, "file", i), 'a');
         sim_disk_free(left);
     }
     fixture->io->close(fixture->io, file);
@@ -130,18 +31,19 @@ static void what_is_synced_survives_everything(void **state)
 
 static void sectors_are_lost_and_kept_each_for_itself(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 1024);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 1024);
     unsigned seen[4] = { 0 };
 
-    write_all(fixture, file, 0, 'b', 512);
-    write_all(fixture, file, 512, 'b', 512);
+    sim_fixture_write_all(fixture, file, 0, 'b', 512);
+    sim_fixture_write_all(fixture, file, 512, 'b', 512);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-        int first = byte_left(left, "file", 0), second = byte_left(left, "file", 600);
+        int first = sim_fixture_byte_left(left, "file", 0),
+            second = sim_fixture_byte_left(left, "file", 600);
 
         assert_true((first == 'a' || first == 'b') && (second == 'a' || second == 'b'));
-        assert_int_equal(byte_left(left, "file", 511), first);
+        assert_int_equal(sim_fixture_byte_left(left, "file", 511), first);
         seen[2 * (first == 'b') + (second == 'b')]++;
         sim_disk_free(left);
     }
@@ -152,15 +54,15 @@ static void sectors_are_lost_and_kept_each_for_itself(void **state)
 
 static void a_sector_may_be_as_after_any_write(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 512);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 512);
     unsigned seen[3] = { 0 };
 
-    write_all(fixture, file, 0, 'b', 512);
-    write_all(fixture, file, 0, 'c', 512);
+    sim_fixture_write_all(fixture, file, 0, 'b', 512);
+    sim_fixture_write_all(fixture, file, 0, 'c', 512);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-        int byte = byte_left(left, "file", 0);
+        int byte = sim_fixture_byte_left(left, "file", 0);
 
         assert_in_range(byte, 'a', 'c');
         seen[byte - 'a']++;
@@ -172,9 +74,9 @@ static void a_sector_may_be_as_after_any_write(void **state)
 
 static void where_a_file_grew_there_may_be_anything(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file dead = create_synced(fixture, "dead", 'd', 512);
-    bitcask_file file = create_synced(fixture, "file", 'a', 512);
+    struct sim_fixture *fixture = *state;
+    bitcask_file dead = sim_fixture_create_synced(fixture, "dead", 'd', 512);
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 512);
     unsigned zeros = 0, stale = 0, noise = 0, kept = 0, lost = 0, between = 0;
 
     fixture->io->close(fixture->io, dead);
@@ -182,14 +84,14 @@ static void where_a_file_grew_there_may_be_anything(void **state)
                   BITCASK_OK);
     assert_status(fixture->io->directory_sync(fixture->io, fixture->directory),
                   BITCASK_OK);
-    write_all(fixture, file, 512, 'b', 1500);
+    sim_fixture_write_all(fixture, file, 512, 'b', 1500);
     for (uint64_t seed = 0; seed < 4 * SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-        size_t size = size_left(left, "file");
-        int byte = byte_left(left, "file", 512);
+        size_t size = sim_fixture_size_left(left, "file");
+        int byte = sim_fixture_byte_left(left, "file", 512);
 
         assert_in_range(size, 512, 2012);
-        assert_int_equal(byte_left(left, "file", 511), 'a');
+        assert_int_equal(sim_fixture_byte_left(left, "file", 511), 'a');
         lost += size == 512;
         between += size > 512 && size < 2012;
         zeros += byte == 0;
@@ -205,19 +107,19 @@ static void where_a_file_grew_there_may_be_anything(void **state)
 
 static void truncation_is_a_write_like_others(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 2000);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 2000);
     unsigned undone = 0, done = 0;
 
     assert_status(fixture->io->truncate(fixture->io, file, 700), BITCASK_OK);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-        size_t size = size_left(left, "file");
+        size_t size = sim_fixture_size_left(left, "file");
 
         assert_in_range(size, 700, 2000);
-        assert_int_equal(byte_left(left, "file", 699), 'a');
+        assert_int_equal(sim_fixture_byte_left(left, "file", 699), 'a');
         done += size == 700;
-        undone += size == 2000 && byte_left(left, "file", 1999) == 'a';
+        undone += size == 2000 && sim_fixture_byte_left(left, "file", 1999) == 'a';
         sim_disk_free(left);
     }
     assert_true(done > 0 && undone > 0);
@@ -226,17 +128,17 @@ static void truncation_is_a_write_like_others(void **state)
 
 static void a_name_is_only_safe_when_its_directory_is_synced(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file one = create(fixture, "one");
-    bitcask_file two = create(fixture, "two");
+    struct sim_fixture *fixture = *state;
+    bitcask_file one = sim_fixture_create(fixture, "one");
+    bitcask_file two = sim_fixture_create(fixture, "two");
     unsigned seen[4] = { 0 };
 
     assert_status(fixture->io->sync(fixture->io, one), BITCASK_OK);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
 
-        seen[2 * (size_left(left, "one") != SIZE_MAX) +
-             (size_left(left, "two") != SIZE_MAX)]++;
+        seen[2 * (sim_fixture_size_left(left, "one") != SIZE_MAX) +
+             (sim_fixture_size_left(left, "two") != SIZE_MAX)]++;
         sim_disk_free(left);
     }
     for (size_t i = 0; i < 4; i++)
@@ -247,9 +149,9 @@ static void a_name_is_only_safe_when_its_directory_is_synced(void **state)
 
 static void a_rename_happens_as_a_whole_or_not(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file old = create_synced(fixture, "name", 'o', 10);
-    bitcask_file new = create_synced(fixture, "name.tmp", 'n', 10);
+    struct sim_fixture *fixture = *state;
+    bitcask_file old = sim_fixture_create_synced(fixture, "name", 'o', 10);
+    bitcask_file new = sim_fixture_create_synced(fixture, "name.tmp", 'n', 10);
     unsigned before = 0, after = 0;
 
     assert_status(
@@ -257,10 +159,10 @@ static void a_rename_happens_as_a_whole_or_not(void **state)
         BITCASK_OK);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-        bool done = byte_left(left, "name", 0) == 'n';
+        bool done = sim_fixture_byte_left(left, "name", 0) == 'n';
 
-        assert_int_equal(size_left(left, "name"), 10);
-        assert_int_equal(size_left(left, "name.tmp") == SIZE_MAX, done);
+        assert_int_equal(sim_fixture_size_left(left, "name"), 10);
+        assert_int_equal(sim_fixture_size_left(left, "name.tmp") == SIZE_MAX, done);
         before += !done;
         after += done;
         sim_disk_free(left);
@@ -272,16 +174,16 @@ static void a_rename_happens_as_a_whole_or_not(void **state)
 
 static void a_removed_file_may_come_back(void **state)
 {
-    struct fixture *fixture = *state;
+    struct sim_fixture *fixture = *state;
     unsigned back = 0;
 
-    fixture->io->close(fixture->io, create_synced(fixture, "file", 'a', 10));
+    fixture->io->close(fixture->io, sim_fixture_create_synced(fixture, "file", 'a', 10));
     assert_status(fixture->io->remove(fixture->io, fixture->directory, "file"),
                   BITCASK_OK);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
 
-        back += byte_left(left, "file", 9) == 'a';
+        back += sim_fixture_byte_left(left, "file", 9) == 'a';
         sim_disk_free(left);
     }
     assert_true(back > 0 && back < SEEDS);
@@ -289,7 +191,7 @@ static void a_removed_file_may_come_back(void **state)
 
 static void a_directory_is_a_name_in_its_parent(void **state)
 {
-    struct fixture *fixture = *state;
+    struct sim_fixture *fixture = *state;
     struct bitcask_io *io = fixture->io;
     bitcask_file directory, file;
     unsigned there = 0;
@@ -311,126 +213,20 @@ static void a_directory_is_a_name_in_its_parent(void **state)
     io->close(io, directory);
 }
 
-static bitcask_file open_in(struct fixture *fixture, const char *name)
-{
-    bitcask_file directory = BITCASK_NO_FILE;
-
-    assert_status(fixture->io->directory_open_in(fixture->io, fixture->directory, name,
-                                                 true, &directory),
-                  BITCASK_OK);
-    return directory;
-}
-
-static enum bitcask_status count_name(const char *name, void *context)
-{
-    assert_true(strcmp(name, "in") == 0 || strcmp(name, "file") == 0);
-    *(unsigned *)context += strcmp(name, "in") == 0 ? 10 : 1;
-    return BITCASK_OK;
-}
-
-static void a_directory_in_a_directory_is_a_name_there(void **state)
-{
-    struct fixture *fixture = *state;
-    struct bitcask_io *io = fixture->io;
-    bitcask_file directory = BITCASK_NO_FILE, file;
-    unsigned there = 0, seen = 0;
-
-    assert_status(io->directory_open_in(io, fixture->directory, "in", false, &directory),
-                  BITCASK_NOT_FOUND);
-    io->close(io, create_synced(fixture, "file", 'a', 10));
-    assert_status(io->directory_open_in(io, fixture->directory, "file", true, &directory),
-                  BITCASK_IO);
-    directory = open_in(fixture, "in");
-    assert_status(io->open(io, directory, "deep", BITCASK_IO_CREATE, &file), BITCASK_OK);
-    assert_status(io->directory_sync(io, directory), BITCASK_OK);
-    assert_status(io->directory_list(io, fixture->directory, count_name, &seen),
-                  BITCASK_OK);
-    assert_int_equal(seen, 11);
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-
-        there += sim_disk_name(left, "/d/in", 0) != NULL;
-        sim_disk_free(left);
-    }
-    assert_true(there > 0 && there < SEEDS);
-    assert_status(io->directory_sync(io, fixture->directory), BITCASK_OK);
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
-
-        assert_string_equal(sim_disk_name(left, "/d/in", 0), "deep");
-        sim_disk_free(left);
-    }
-    io->close(io, file);
-    io->close(io, directory);
-}
-
-/* Where "file" is after losses of power: 1 in /d, 2 in /d/in; a bit for each seen. */
-static unsigned places_seen(struct fixture *fixture, enum sim_loss loss)
-{
-    unsigned places = 0;
-
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct sim_disk *left = sim_disk_after(fixture->disk, loss, seed);
-        size_t size;
-        bool out = sim_disk_file(left, "/d", "file", &size) != NULL;
-        bool in = sim_disk_file(left, "/d/in", "moved", &size) != NULL;
-
-        assert_true(out != in);
-        assert_int_equal(size, 10);
-        places |= in ? 2u : 1u;
-        sim_disk_free(left);
-    }
-    return places;
-}
-
-static void a_moved_file_is_here_or_there(void **state)
-{
-    struct fixture *fixture = *state;
-    struct bitcask_io *io = fixture->io;
-
-    for (int made = 0; made < 2; made++) {
-        for (int synced = 0; synced < 2; synced++) {
-            bitcask_file directory;
-
-            io->close(io, create_synced(fixture, "file", 'a', 10));
-            directory = open_in(fixture, "in");
-            if (made == 1)
-                assert_status(io->directory_sync(io, fixture->directory), BITCASK_OK);
-            assert_status(io->move(io, fixture->directory, "fail", directory, "moved"),
-                          BITCASK_NOT_FOUND);
-            assert_status(io->move(io, fixture->directory, "file", directory, "moved"),
-                          BITCASK_OK);
-            assert_int_equal(places_seen(fixture, SIM_KILL), 2);
-            assert_int_equal(places_seen(fixture, SIM_POWER_NOTHING), 1);
-            assert_int_equal(places_seen(fixture, SIM_POWER_ALL), 2);
-            assert_int_equal(places_seen(fixture, SIM_POWER_PREFIX), made ? 2 : 3);
-            assert_int_equal(places_seen(fixture, SIM_POWER_ANY), 3);
-            assert_status(
-                io->directory_sync(io, synced == 1 ? directory : fixture->directory),
-                BITCASK_OK);
-            assert_int_equal(places_seen(fixture, SIM_POWER_ANY), 2);
-            assert_status(io->remove(io, directory, "moved"), BITCASK_OK);
-            assert_status(io->directory_sync(io, directory), BITCASK_OK);
-            io->close(io, directory);
-            io->directory_remove(io, "/d/in");
-        }
-    }
-}
-
 /* Whether what is left is what there was after the first changes of all. */
 static void a_prefix_has_nothing_without_what_came_before_it(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file first = create_synced(fixture, "first", 'a', 512);
-    bitcask_file second = create_synced(fixture, "second", 'a', 512);
+    struct sim_fixture *fixture = *state;
+    bitcask_file first = sim_fixture_create_synced(fixture, "first", 'a', 512);
+    bitcask_file second = sim_fixture_create_synced(fixture, "second", 'a', 512);
     unsigned seen[3] = { 0 };
 
-    write_all(fixture, first, 0, 'b', 512);
-    write_all(fixture, second, 0, 'b', 512);
+    sim_fixture_write_all(fixture, first, 0, 'b', 512);
+    sim_fixture_write_all(fixture, second, 0, 'b', 512);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_PREFIX, seed);
-        bool has_first = byte_left(left, "first", 0) == 'b';
-        bool has_second = byte_left(left, "second", 0) == 'b';
+        bool has_first = sim_fixture_byte_left(left, "first", 0) == 'b';
+        bool has_second = sim_fixture_byte_left(left, "second", 0) == 'b';
 
         assert_true(has_first || !has_second);
         seen[has_first + has_second]++;
@@ -444,17 +240,17 @@ static void a_prefix_has_nothing_without_what_came_before_it(void **state)
 /* Without what was lost is written again, a later sync helps nothing. */
 static void what_a_failed_sync_lost_only_writing_brings_back(void **state)
 {
-    struct fixture *fixture = *state;
+    struct sim_fixture *fixture = *state;
     const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_SYNC) };
     unsigned lost = 0;
 
     for (uint64_t i = 0; i < 40; i++) {
-        bitcask_file file = create_synced(fixture, "file", 'a', 512);
+        bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 512);
         struct sim_disk *left;
         uint8_t byte = 0;
         size_t got;
 
-        write_all(fixture, file, 0, 'b', 512);
+        sim_fixture_write_all(fixture, file, 0, 'b', 512);
         sim_disk_arm(fixture->disk, &plan);
         assert_status(fixture->io->sync(fixture->io, file), BITCASK_IO);
         assert_int_equal(errno, EIO);
@@ -463,13 +259,13 @@ static void what_a_failed_sync_lost_only_writing_brings_back(void **state)
                       BITCASK_OK);
         assert_int_equal(byte, 'b'); /* the page cache still has it */
         left = sim_disk_after(fixture->disk, SIM_POWER_ALL, i);
-        lost += byte_left(left, "file", 0) == 'a';
+        lost += sim_fixture_byte_left(left, "file", 0) == 'a';
         sim_disk_free(left);
 
-        write_all(fixture, file, 0, 'b', 512);
+        sim_fixture_write_all(fixture, file, 0, 'b', 512);
         assert_status(fixture->io->sync(fixture->io, file), BITCASK_OK);
         left = sim_disk_after(fixture->disk, SIM_POWER_NOTHING, i);
-        assert_int_equal(byte_left(left, "file", 0), 'b');
+        assert_int_equal(sim_fixture_byte_left(left, "file", 0), 'b');
         sim_disk_free(left);
         fixture->io->close(fixture->io, file);
     }
@@ -497,28 +293,28 @@ static void see(struct sim_disk *disk, const struct sim_moment *moment, void *co
     }
     if (moment->when == SIM_INSIDE) { /* a process that dies here has written a part */
         left = sim_disk_after(disk, SIM_KILL, 0);
-        assert_int_equal(byte_left(left, "file", 100), 'b');
-        assert_int_not_equal(byte_left(left, "file", 1099), 'b');
+        assert_int_equal(sim_fixture_byte_left(left, "file", 100), 'b');
+        assert_int_not_equal(sim_fixture_byte_left(left, "file", 1099), 'b');
         sim_disk_free(left);
     }
 }
 
 static void writes_and_stores_have_three_moments(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 1100);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 1100);
     struct witness witness = { 0 };
     const uint8_t *map = NULL;
     uint8_t bytes[1000];
 
     memset(bytes, 'b', sizeof bytes);
     sim_disk_set_hook(fixture->disk, see, &witness);
-    write_all(fixture, file, 100, 'b', 1000);
+    sim_fixture_write_all(fixture, file, 100, 'b', 1000);
     for (int i = 0; i < 3; i++)
         assert_int_equal(witness.moments[i], 1);
 
     sim_disk_set_hook(fixture->disk, NULL, NULL);
-    write_all(fixture, file, 0, 'a', 1100);
+    sim_fixture_write_all(fixture, file, 0, 'a', 1100);
     assert_status(fixture->io->map(fixture->io, file, 0, 4096, BITCASK_IO_STORE, &map),
                   BITCASK_OK);
     sim_disk_set_hook(fixture->disk, see, &witness);
@@ -539,14 +335,14 @@ static void see_inside(struct sim_disk *disk, const struct sim_moment *moment,
     if (moment->call != FAULT_WRITE || moment->when != SIM_INSIDE)
         return;
     left = sim_disk_after(disk, SIM_KILL, 0);
-    *(int *)context = byte_left(left, "file", 101);
+    *(int *)context = sim_fixture_byte_left(left, "file", 101);
     sim_disk_free(left);
 }
 
 static void a_write_is_not_done_inside_it(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 1100);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 1100);
     uint8_t bytes[1000];
     struct bitcask_slice part = { bytes, sizeof bytes };
     int inside = 0;
@@ -563,8 +359,8 @@ static void a_write_is_not_done_inside_it(void **state)
 
 static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 512);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 512);
     const uint8_t *map = NULL;
     unsigned kept = 0;
     uint8_t byte = 0;
@@ -573,7 +369,7 @@ static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
     assert_status(fixture->io->map(fixture->io, file, 0, 4096, BITCASK_IO_STORE, &map),
                   BITCASK_OK);
     assert_int_equal(map[511], 'a');
-    write_all(fixture, file, 512, 'b', 10);
+    sim_fixture_write_all(fixture, file, 512, 'b', 10);
     assert_int_equal(map[521], 'b');
     assert_int_not_equal(map[522], 0); /* behind the end: nothing to be relied on */
     assert_status(fixture->io->sync(fixture->io, file), BITCASK_OK);
@@ -584,7 +380,7 @@ static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *left = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
 
-        kept += byte_left(left, "file", 0) == 's';
+        kept += sim_fixture_byte_left(left, "file", 0) == 's';
         sim_disk_free(left);
     }
     assert_true(kept > 0 && kept < SEEDS);
@@ -594,8 +390,8 @@ static void mappings_see_writes_and_stores_are_lost_like_writes(void **state)
 
 static void what_was_allocated_is_never_noise(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 100);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 100);
     const uint8_t *map = NULL;
     unsigned long_count = 0;
 
@@ -624,9 +420,9 @@ static void what_was_allocated_is_never_noise(void **state)
 
 static void a_lock_ends_with_its_holder(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file first = create(fixture, "LOCK");
-    bitcask_file second = create(fixture, "LOCK");
+    struct sim_fixture *fixture = *state;
+    bitcask_file first = sim_fixture_create(fixture, "LOCK");
+    bitcask_file second = sim_fixture_create(fixture, "LOCK");
 
     assert_status(fixture->io->lock(fixture->io, first), BITCASK_OK);
     assert_status(fixture->io->lock(fixture->io, second), BITCASK_LOCKED);
@@ -638,31 +434,31 @@ static void a_lock_ends_with_its_holder(void **state)
 
 static void calls_fail_by_plan_and_disks_are_full(void **state)
 {
-    struct fixture *fixture = *state;
+    struct sim_fixture *fixture = *state;
     const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_WRITE),
                                      .skip = 1,
                                      .count = 2,
                                      .status = BITCASK_NO_SPACE,
                                      .error = ENOSPC,
                                      .partial_size = 3 };
-    bitcask_file file = create(fixture, "file");
+    bitcask_file file = sim_fixture_create(fixture, "file");
     size_t got;
     uint8_t byte;
 
     sim_disk_arm(fixture->disk, &plan);
-    assert_status(write_bytes(fixture, file, 0, 'a', 10), BITCASK_OK);
-    assert_status(write_bytes(fixture, file, 10, 'b', 10), BITCASK_NO_SPACE);
-    assert_status(write_bytes(fixture, file, 10, 'c', 10), BITCASK_NO_SPACE);
-    assert_int_equal(size_left(fixture->disk, "file"), 13);
-    assert_int_equal(byte_left(fixture->disk, "file", 12), 'c');
-    assert_status(write_bytes(fixture, file, 10, 'd', 10), BITCASK_OK);
+    assert_status(sim_fixture_write_bytes(fixture, file, 0, 'a', 10), BITCASK_OK);
+    assert_status(sim_fixture_write_bytes(fixture, file, 10, 'b', 10), BITCASK_NO_SPACE);
+    assert_status(sim_fixture_write_bytes(fixture, file, 10, 'c', 10), BITCASK_NO_SPACE);
+    assert_int_equal(sim_fixture_size_left(fixture->disk, "file"), 13);
+    assert_int_equal(sim_fixture_byte_left(fixture->disk, "file", 12), 'c');
+    assert_status(sim_fixture_write_bytes(fixture, file, 10, 'd', 10), BITCASK_OK);
     assert_int_equal(sim_disk_failure_count(fixture->disk), 2);
     sim_disk_disarm(fixture->disk);
 
     sim_disk_set_capacity(fixture->disk, 25);
-    assert_status(write_bytes(fixture, file, 20, 'e', 10), BITCASK_NO_SPACE);
-    assert_int_equal(size_left(fixture->disk, "file"), 25);
-    assert_status(write_bytes(fixture, file, 0, 'f', 25), BITCASK_OK);
+    assert_status(sim_fixture_write_bytes(fixture, file, 20, 'e', 10), BITCASK_NO_SPACE);
+    assert_int_equal(sim_fixture_size_left(fixture->disk, "file"), 25);
+    assert_status(sim_fixture_write_bytes(fixture, file, 0, 'f', 25), BITCASK_OK);
     assert_status(fixture->io->read(fixture->io, file, 25, &byte, 1, &got), BITCASK_OK);
     assert_int_equal(got, 0);
     fixture->io->close(fixture->io, file);
@@ -670,11 +466,11 @@ static void calls_fail_by_plan_and_disks_are_full(void **state)
 
 static void the_same_seed_leaves_the_same_disk(void **state)
 {
-    struct fixture *fixture = *state;
-    bitcask_file file = create_synced(fixture, "file", 'a', 700);
+    struct sim_fixture *fixture = *state;
+    bitcask_file file = sim_fixture_create_synced(fixture, "file", 'a', 700);
     unsigned different = 0;
 
-    write_all(fixture, file, 300, 'b', 3000);
+    sim_fixture_write_all(fixture, file, 300, 'b', 3000);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct sim_disk *one = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
         struct sim_disk *same = sim_disk_after(fixture->disk, SIM_POWER_ANY, seed);
@@ -702,8 +498,6 @@ int main(void)
         sim_test(a_rename_happens_as_a_whole_or_not),
         sim_test(a_removed_file_may_come_back),
         sim_test(a_directory_is_a_name_in_its_parent),
-        sim_test(a_directory_in_a_directory_is_a_name_there),
-        sim_test(a_moved_file_is_here_or_there),
         sim_test(a_prefix_has_nothing_without_what_came_before_it),
         sim_test(what_a_failed_sync_lost_only_writing_brings_back),
         sim_test(writes_and_stores_have_three_moments),
