@@ -97,7 +97,7 @@ static bool goes_on(struct crowd *crowd)
 
     return merge_count < crowd->merge_count_min ||
            (crowd->maps && atomic_load(&crowd->most_held) == 0 &&
-            merge_count < 50 * crowd->merge_count_min);
+            merge_count < 1000 * crowd->merge_count_min);
 }
 
 static void *run_writer(void *context)
