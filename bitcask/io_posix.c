@@ -497,7 +497,7 @@ static uint64_t wall_ms(struct bitcask_io *io)
 
 static void sleep_ms(struct bitcask_io *io, uint32_t ms)
 {
-    struct timespec time = { ms / 1000, (long)(ms % 1000) * 1000000 };
+    struct timespec time = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
 
     (void)io;
     (void)nanosleep(&time, NULL);

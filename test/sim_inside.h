@@ -24,7 +24,7 @@ enum {
 struct sim_change {
     uint64_t number;
     uint64_t offset;
-    uint64_t size;        /* of bytes */
+    size_t size;          /* of bytes */
     uint64_t size_before; /* of the file */
     uint64_t size_after;
     uint8_t *bytes;
@@ -33,7 +33,7 @@ struct sim_change {
 struct sim_inode {
     uint8_t *now;
     uint8_t *kept;
-    uint64_t capacity; /* of both; what is behind the size is zero in now */
+    size_t capacity; /* of both; what is behind the size is zero in now */
     uint64_t now_size;
     uint64_t kept_size;
     uint64_t allocated_size; /* before it, what was never written is zero */
@@ -150,8 +150,8 @@ void sim_name_apply(struct sim_names *names, const struct sim_name_change *chang
 
 /* How many of the first of @bytes there are up to the last that the file has otherwise.
  */
-uint64_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
-                           const uint8_t *bytes, uint64_t size);
+size_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
+                         const uint8_t *bytes, size_t size);
 
 /*
  * Make a change, and note it until it is synced: of the names in @directory (see
@@ -163,7 +163,7 @@ void sim_change_names(struct sim_disk *disk, struct sim_directory *directory,
 void sim_change_move(struct sim_disk *disk, int from_directory, const char *from,
                      int to_directory, const char *to, int inode);
 void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
-                      const uint8_t *bytes, uint64_t size);
+                      const uint8_t *bytes, size_t size);
 void sim_change_size(struct sim_disk *disk, int index, uint64_t size);
 /* Let it grow to @size, with zeros for certain. */
 void sim_change_allocate(struct sim_disk *disk, int index, uint64_t size);

@@ -359,15 +359,15 @@ static enum bitcask_status remove_file(struct bitcask_io *io, bitcask_file file,
  * set aside, is done.
  */
 static void write_in_two(struct sim_disk *disk, struct sim_moment *moment, int index,
-                         const uint8_t *bytes, uint64_t size)
+                         const uint8_t *bytes, size_t size)
 {
     uint64_t offset = moment->offset;
-    uint64_t first = 0;
+    size_t first = 0;
 
     if (disk->hook != NULL && size > 1) {
-        uint64_t changing = sim_changing_size(&disk->inodes[index], offset, bytes, size);
+        size_t changing = sim_changing_size(&disk->inodes[index], offset, bytes, size);
 
-        first = 1 + sim_chance_below(&disk->chance, size - 1);
+        first = 1 + (size_t)sim_chance_below(&disk->chance, size - 1);
         if (first >= changing && changing > 1)
             first = changing - 1;
         sim_change_bytes(disk, index, offset, bytes, first);
@@ -386,7 +386,7 @@ static enum bitcask_status write_file(struct bitcask_io *io, bitcask_file file,
 {
     struct sim_disk *disk = disk_of(io);
     struct sim_moment moment = { .call = FAULT_WRITE, .offset = offset };
-    uint64_t size = 0, written, at = 0;
+    size_t size = 0, written, at = 0;
     enum bitcask_status status;
     uint8_t *bytes;
 
@@ -407,7 +407,7 @@ static enum bitcask_status write_file(struct bitcask_io *io, bitcask_file file,
     if (status != BITCASK_OK) {
         written = disk->plan.partial_size < size ? disk->plan.partial_size : size;
     } else {
-        written = sim_fitting(disk, inode_of(disk, file), offset, size);
+        written = (size_t)sim_fitting(disk, inode_of(disk, file), offset, size);
         if (written < size)
             status = refuse(ENOSPC, BITCASK_NO_SPACE);
     }

@@ -54,7 +54,7 @@ static size_t changes_kept(struct loss *loss, const uint64_t *numbers, size_t co
             return count;
         if (by_chance(loss, 4))
             return 0;
-        return sim_chance_below(&loss->chance, count + 1);
+        return (size_t)sim_chance_below(&loss->chance, count + 1);
     default:
         return count;
     }
@@ -201,7 +201,7 @@ static void lose_file(const struct sim_inode *inode, struct loss *loss,
     sim_inode_reserve(left, inode->capacity);
     lose_bytes(inode, loss, left->now);
     if (size < left->capacity)
-        memset(left->now + size, 0, left->capacity - size);
+        memset(left->now + size, 0, left->capacity - (size_t)size);
     if (left->capacity > 0)
         memcpy(left->kept, left->now, left->capacity);
     left->now_size = left->kept_size = size;

@@ -176,8 +176,8 @@ void sim_refresh_mappings(struct sim_disk *disk, int index, uint64_t offset, uin
         if (filled < from)
             filled = from;
         if (from < filled)
-            memcpy(address, inode->now + from, filled - from);
-        memset(address + (filled - from), UNTOUCHABLE, to - filled);
+            memcpy(address, inode->now + from, (size_t)(filled - from));
+        memset(address + (filled - from), UNTOUCHABLE, (size_t)(to - filled));
     }
 }
 
@@ -193,8 +193,8 @@ static struct sim_change *new_change(struct sim_disk *disk, struct sim_inode *in
     return &inode->changes[inode->change_count++];
 }
 
-uint64_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
-                           const uint8_t *bytes, uint64_t size)
+size_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
+                         const uint8_t *bytes, size_t size)
 {
     while (size > 0 && offset + size <= inode->now_size &&
            inode->now[offset + size - 1] == bytes[size - 1])
@@ -203,7 +203,7 @@ uint64_t sim_changing_size(const struct sim_inode *inode, uint64_t offset,
 }
 
 void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
-                      const uint8_t *bytes, uint64_t size)
+                      const uint8_t *bytes, size_t size)
 {
     struct sim_inode *inode = &disk->inodes[index];
     uint64_t size_before = inode->now_size;
@@ -231,11 +231,12 @@ void sim_change_bytes(struct sim_disk *disk, int index, uint64_t offset,
 static void bury(struct sim_disk *disk, int index, uint64_t from)
 {
     uint64_t begin = (from + SIM_SECTOR_SIZE - 1) / SIM_SECTOR_SIZE * SIM_SECTOR_SIZE;
-    uint64_t size = disk->inodes[index].now_size - begin;
+    size_t size;
     int grave;
 
     if (begin >= disk->inodes[index].now_size)
         return;
+    size = (size_t)(disk->inodes[index].now_size - begin);
     grave = sim_inode_new(disk);
     sim_inode_reserve(&disk->inodes[grave], size);
     memcpy(disk->inodes[grave].now, disk->inodes[index].now + begin, size);
@@ -258,7 +259,7 @@ void sim_change_size(struct sim_disk *disk, int index, uint64_t size)
     change->size_before = size_before;
     change->size_after = size;
     if (size < size_before)
-        memset(inode->now + size, 0, size_before - size);
+        memset(inode->now + size, 0, (size_t)(size_before - size));
     inode->now_size = size;
     if (inode->allocated_size > size)
         inode->allocated_size = size;
@@ -304,7 +305,7 @@ uint64_t sim_fitting(const struct sim_disk *disk, const struct sim_inode *inode,
 
 void sim_inode_reserve(struct sim_inode *inode, uint64_t size)
 {
-    uint64_t capacity = inode->capacity > 0 ? inode->capacity : 2048;
+    size_t capacity = inode->capacity > 0 ? inode->capacity : 2048;
 
     while (capacity < size)
         capacity *= 2;
@@ -353,9 +354,9 @@ void sim_change_apply(const struct sim_change *change, uint64_t index,
         return;
     if (change->bytes != NULL)
         memcpy(bytes + (from - begin), change->bytes + (from - change->offset),
-               to - from);
+               (size_t)(to - from));
     else
-        memset(bytes + (from - begin), 0, to - from);
+        memset(bytes + (from - begin), 0, (size_t)(to - from));
 }
 
 void sim_inode_forget_changes(struct sim_inode *inode)

@@ -104,7 +104,7 @@ static void records_are_taken_as_long_as_they_go_on(void **state)
         data_image_put(&image, "behind", "value");
         assert_int_equal(read_ahead(disk, &image, by_thread, &count, &proven), end);
         assert_int_equal(count, 4);
-        image.bytes.size = end;
+        image.bytes.size = (size_t)end;
         image.next_sequence -= 2;
 
         /* A value, and then a key, is bad. */
@@ -113,7 +113,7 @@ static void records_are_taken_as_long_as_they_go_on(void **state)
         assert_int_equal(read_ahead(disk, &image, by_thread, &count, &proven), end);
         ((uint8_t *)image.bytes.data)[image.bytes.size - 6] ^= 1;
         assert_int_equal(read_ahead(disk, &image, by_thread, &count, &proven), end);
-        image.bytes.size = end;
+        image.bytes.size = (size_t)end;
         image.next_sequence--;
 
         /* A batch of which the last part does not go on. */

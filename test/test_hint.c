@@ -288,7 +288,8 @@ static void many_entries_come_in_order_however_many_are_taken(void **state)
     assert_status(bitcask_hint_writer_init(&writer, 7, SALT), BITCASK_OK);
     for (uint64_t i = 0; i < COUNT; i++) {
         entry.key.data = key;
-        entry.key.size = 1 + (i % 1000 == 999 ? BITCASK_KEY_SIZE_MAX - 1 : i % 77);
+        entry.key.size =
+            1 + (i % 1000 == 999 ? BITCASK_KEY_SIZE_MAX - 1 : (size_t)i % 77);
         entry.sequence = i + 1;
         entry.offset += 28 + BITCASK_KEY_SIZE_MAX;
         assert_status(bitcask_hint_writer_add(&writer, &entry), BITCASK_OK);

@@ -88,7 +88,8 @@ static void a_trailer_that_speaks_for_another_size_is_found(void **state)
     struct test_disk *disk = *state;
     struct bitcask_buffer hint = { 0 };
     struct bitcask_hint_trailer trailer;
-    uint64_t right, trailer_offset;
+    size_t trailer_offset;
+    uint64_t right;
 
     make_hint(disk, &hint);
     trailer_offset = hint.size - BITCASK_HINT_TRAILER_SIZE;

@@ -457,7 +457,8 @@ static void write_amplification_is_bounded(void **state)
         for (int write = 0; write < 12000; write++) {
             char key[16];
             static const char value[1000];
-            struct bitcask_slice bytes = { value, model_random_below(&random, 400) };
+            struct bitcask_slice bytes = { value,
+                                           (size_t)model_random_below(&random, 400) };
             enum bitcask_status status;
 
             (void)snprintf(key, sizeof key, "key%u",

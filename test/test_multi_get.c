@@ -285,7 +285,7 @@ static void a_read_that_fails_is_the_answer_for_its_key(void **state)
         (void)snprintf(words, sizeof words, "keys[%ld]: read 0", n % 20);
         assert_detail(words);
         for (unsigned i = 0; i < 20; i++) {
-            bool failed = n < 20 ? i == n : i >= n - 20;
+            bool failed = n < 20 ? (long)i == n : (long)i >= n - 20;
 
             if (failed)
                 assert_status(call.statuses[i], BITCASK_IO);
@@ -320,7 +320,7 @@ static void out_of_memory_hits_one_key_and_loses_nothing(void **state)
         }
         assert_status(status, BITCASK_NO_MEMORY);
         for (unsigned i = 0; i < 20; i++) {
-            if (i == n) {
+            if ((long)i == n) {
                 assert_status(call.statuses[i], BITCASK_NO_MEMORY);
                 assert_null(call.values[i].data);
             } else {

@@ -69,7 +69,7 @@ static struct bitcask_slice key_of(char text[16], unsigned key)
 static struct bitcask_slice make_value(uint8_t bytes[VALUE_SIZE_MAX], unsigned key,
                                        uint64_t number)
 {
-    struct bitcask_slice value = { bytes, sizeof number + number * 131 % 600 };
+    struct bitcask_slice value = { bytes, sizeof number + (size_t)(number * 131 % 600) };
 
     memcpy(bytes, &number, sizeof number);
     for (size_t i = sizeof number; i < value.size; i++)

@@ -48,7 +48,10 @@ static void block(sigset_t *before)
 
 void tool_interrupt_wait(unsigned ms)
 {
-    struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+    struct timespec time = {
+        .tv_sec = (time_t)(ms / 1000),
+        .tv_nsec = (long)(ms % 1000) * 1000000,
+    };
     sigset_t before;
 
     block(&before);

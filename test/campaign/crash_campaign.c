@@ -317,7 +317,8 @@ static enum bitcask_status open_through_faults(struct scene *scene,
                                       FAULT_BIT(FAULT_DIRECTORY_SYNC),
                                       FAULT_BIT(FAULT_WRITE), FAULT_ANY };
     struct fault_plan plan = { .skip = (long)campaign_random_below(&scene->random, 12),
-                               .partial_size = campaign_random_below(&scene->random, 99),
+                               .partial_size =
+                                   (size_t)campaign_random_below(&scene->random, 99),
                                .calls = calls[campaign_random_below(&scene->random, 4)] };
     enum bitcask_status status;
 

@@ -19,6 +19,11 @@ static uint64_t below(struct maker *maker, uint64_t limit)
     return campaign_random_below(&maker->random, limit);
 }
 
+static size_t size_below(struct maker *maker, uint64_t limit)
+{
+    return (size_t)below(maker, limit);
+}
+
 static void begin(struct maker *maker)
 {
     struct bitcask_options options = { .no_background = true,
@@ -107,7 +112,7 @@ static struct damage_op *add_op(struct maker *maker, unsigned key, bool gone,
 /* Values differ from each other unless they are tiny. Some are files of the cask. */
 static size_t make_value(struct maker *maker, uint8_t *value)
 {
-    size_t size = below(maker, 8) == 0 ? below(maker, 4) : below(maker, maker->size_max);
+    size_t size = size_below(maker, below(maker, 8) == 0 ? 4 : maker->size_max);
     uint64_t what = below(maker, 8);
 
     if (what == 0) {
@@ -118,7 +123,7 @@ static size_t make_value(struct maker *maker, uint8_t *value)
             memcpy(value, file, size);
             return size;
         }
-        size = below(maker, maker->size_max);
+        size = size_below(maker, maker->size_max);
     }
     for (size_t i = 0; i < size; i++)
         value[i] = (uint8_t)campaign_random(&maker->random);
@@ -165,7 +170,7 @@ static void write_batch(struct maker *maker)
     static uint8_t values[BATCH_PARTS_MAX][DAMAGE_VALUE_MAX];
     struct bitcask_batch_part parts[BATCH_PARTS_MAX] = { { .deletes = false } };
     unsigned keys[BATCH_PARTS_MAX];
-    size_t count = 1 + below(maker, BATCH_PARTS_MAX);
+    size_t count = 1 + size_below(maker, BATCH_PARTS_MAX);
 
     for (size_t i = 0; i < count; i++) {
         keys[i] = (unsigned)below(maker, DAMAGE_KEYS);

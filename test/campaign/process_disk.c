@@ -263,7 +263,7 @@ static void create_when_full(struct process *process, uint64_t seed)
     struct bitcask_options read_only = { .read_only = true };
     struct bitcask *cask;
 
-    load_ballast(process, BALLAST_SMALL, 4096 * campaign_random_below(&seed, 4),
+    load_ballast(process, BALLAST_SMALL, 4096 * (size_t)campaign_random_below(&seed, 4),
                  1 + (unsigned)campaign_random_below(&seed, 4));
     load_ballast(process, BALLAST_REST, SIZE_MAX,
                  campaign_random_below(&seed, 2) == 0 ? 1 : 1000);
