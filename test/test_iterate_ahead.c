@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitcask/bytes.h"
 #include "bitcask/inspect.h"
 #include "test/test_alloc.h"
 
@@ -381,9 +382,11 @@ static void many_begin(struct many *many, struct test_disk *disk)
     many->cask = test_cask_open(disk, &options);
     for (uint32_t i = 0; i < MANY; i++) {
         const uint64_t value[] = { i, i * UINT64_C(0x9e3779b97f4a7c15) };
+        uint8_t key[4];
 
+        bitcask_store32(key, i);
         assert_status(bitcask_put(many->cask,
-                                  (struct bitcask_slice){ &i, i % 7 != 0 ? 4 : 3 },
+                                  (struct bitcask_slice){ key, i % 7 != 0 ? 4 : 3 },
                                   (struct bitcask_slice){ value, 8 + i % 9 }),
                       BITCASK_OK);
     }
@@ -397,12 +400,14 @@ static enum bitcask_status many_step(struct many *many, struct bitcask_iterator 
     enum bitcask_status status = bitcask_iterator_next(iterator, &key, &value);
     struct bitcask_location location;
     uint64_t wanted[2];
-    uint32_t number = 0;
+    uint8_t bytes[4] = { 0 };
+    uint32_t number;
 
     if (status != BITCASK_OK)
         return status;
-    assert_true(key.size <= sizeof number);
-    memcpy(&number, key.data, key.size);
+    assert_true(key.size <= sizeof bytes);
+    memcpy(bytes, key.data, key.size);
+    number = bitcask_load32(bytes);
     assert_in_range(number, 0, MANY - 1);
     many->met[number]++;
     wanted[0] = number;
@@ -456,8 +461,10 @@ static void large_groups_outlive_merges_and_deletions(void **state)
         for (size_t i = 0; i < begin_at; i++)
             assert_status(many_step(many, iterator, false), BITCASK_OK);
         for (uint32_t i = 0; i < MANY; i += 5) {
-            const struct bitcask_slice key = { &i, i % 7 != 0 ? 4 : 3 };
+            uint8_t bytes[4];
+            const struct bitcask_slice key = { bytes, i % 7 != 0 ? 4 : 3 };
 
+            bitcask_store32(bytes, i);
             assert_status(bitcask_delete(many->cask, key), BITCASK_OK);
             deleted[i] = true;
         }
