@@ -26,6 +26,7 @@ static uint64_t clock_ms(void)
 /* The one of this program, and the process that is it, for its last words. */
 static struct campaign *running;
 static pid_t running_process;
+static void (*clean_up_function)(void); /* also when main() is over, and it with it */
 
 /* There with a sanitizer, which catches signals by itself. */
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
@@ -63,8 +64,8 @@ static void die(const char *how)
     say("FAILED: %s\n", how);
     say_alone(running->trying);
     say_end();
-    if (running->clean_up != NULL)
-        running->clean_up();
+    if (clean_up_function != NULL)
+        clean_up_function();
 }
 
 static void die_by_sanitizer(void)
@@ -85,8 +86,8 @@ static void on_signal(int number)
         running->failed++;
         say("\nIt was told to end.\n");
         say_end();
-        if (running->clean_up != NULL)
-            running->clean_up();
+        if (clean_up_function != NULL)
+            clean_up_function();
     } else {
         die(number == SIGALRM ? "it hangs" : "it crashes");
     }
@@ -120,13 +121,13 @@ void campaign_try(struct campaign *campaign, const char *format, ...)
 
 static void clean_up(void)
 {
-    if (getpid() == running_process && running->clean_up != NULL)
-        running->clean_up();
+    if (getpid() == running_process && clean_up_function != NULL)
+        clean_up_function();
 }
 
-void campaign_on_end(struct campaign *campaign, void (*function)(void))
+void campaign_on_end(void (*function)(void))
 {
-    campaign->clean_up = function;
+    clean_up_function = function;
     (void)atexit(clean_up);
 }
 

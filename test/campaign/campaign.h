@@ -49,7 +49,6 @@ struct campaign {
     unsigned counter_count;
     uint64_t skip_step;
     char trying[200];
-    void (*clean_up)(void);
     uint64_t began_ms;
     uint64_t told_ms;
 };
@@ -72,7 +71,7 @@ void campaign_try(struct campaign *campaign, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* To be called when the program ends, in whatever way it can notice. */
-void campaign_on_end(struct campaign *campaign, void (*clean_up)(void));
+void campaign_on_end(void (*function)(void));
 
 /* Whether --every leaves out the next thing. Never with --replay. */
 bool campaign_skips(struct campaign *campaign);

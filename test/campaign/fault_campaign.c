@@ -152,7 +152,7 @@ static void make_directory(struct campaign *campaign)
         perror(directory);
         exit(EXIT_FAILURE);
     }
-    campaign_on_end(campaign, remove_files);
+    campaign_on_end(remove_files);
 }
 
 int main(int argc, char **argv)

@@ -176,7 +176,7 @@ static bool set_up(struct campaign *campaign)
         perror(process.base);
         return false;
     }
-    campaign_on_end(campaign, remove_base);
+    campaign_on_end(remove_base);
     return true;
 }
 
