@@ -21,6 +21,9 @@ enum {
     PREFETCH_SIZE_MAX = 512
 };
 
+/* Where addresses are scarce, most of them are for the table of keys and for others. */
+#define MAPPED_SIZE_MAX ((uint64_t)(SIZE_MAX / 4))
+
 enum bitcask_status bitcask_segments_init(struct bitcask_segments *segments,
                                           struct bitcask_io *io, bitcask_file directory,
                                           bool use_mapping)
@@ -31,6 +34,7 @@ enum bitcask_status bitcask_segments_init(struct bitcask_segments *segments,
     segments->io = io;
     segments->directory = directory;
     segments->use_mapping = use_mapping;
+    segments->mapped_size_max = MAPPED_SIZE_MAX;
     return BITCASK_OK;
 }
 
@@ -44,11 +48,32 @@ void bitcask_segments_unlock(struct bitcask_segments *segments)
     (void)pthread_mutex_unlock(&segments->lock);
 }
 
+/* Whether @size more may be mapped; then it counts until it is given back. */
+static bool take_room(struct bitcask_segments *segments, uint64_t size)
+{
+    uint64_t before;
+
+    if (size > segments->mapped_size_max)
+        return false;
+    before = atomic_fetch_add(&segments->mapped_size, size);
+    if (before <= segments->mapped_size_max - size)
+        return true;
+    (void)atomic_fetch_sub(&segments->mapped_size, size);
+    return false;
+}
+
+static void give_room(struct bitcask_segments *segments, uint64_t size)
+{
+    (void)atomic_fetch_sub(&segments->mapped_size, size);
+}
+
 void bitcask_segment_free(struct bitcask_segments *segments,
                           struct bitcask_segment *segment)
 {
-    if (segment->map != NULL)
+    if (segment->map != NULL) {
         segments->io->unmap(segments->io, segment->map, segment->map_size);
+        give_room(segments, segment->map_size);
+    }
     if (atomic_load(&segment->file) != BITCASK_NO_FILE)
         segments->io->close(segments->io, atomic_load(&segment->file));
     free(segment);
@@ -258,13 +283,15 @@ void bitcask_segment_map(struct bitcask_segments *segments,
 {
     struct bitcask_io *io = segments->io;
 
-    if (!segments->use_mapping || size == 0 || size > SIZE_MAX / 2)
+    if (!segments->use_mapping || size == 0 || !take_room(segments, size))
         return;
     if (io->map(io, atomic_load(&segment->file), 0, (size_t)size, BITCASK_IO_LOAD,
-                &segment->map) == BITCASK_OK)
+                &segment->map) == BITCASK_OK) {
         segment->map_size = (size_t)size;
-    else
+    } else {
         segment->map = NULL;
+        give_room(segments, size);
+    }
 }
 
 /*

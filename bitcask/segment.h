@@ -83,6 +83,8 @@ struct bitcask_segments {
     struct bitcask_io *io;
     bitcask_file directory;
     bool use_mapping;
+    uint64_t mapped_size_max; /* of all mappings together */
+    _Atomic uint64_t mapped_size;
     _Atomic unsigned open_count; /* files kept open for reading */
 
     /*

@@ -194,6 +194,35 @@ static void where_nothing_can_be_mapped_everything_is_read(void **state)
     data_image_release(&image);
 }
 
+static void what_is_mapped_leaves_addresses_for_others(void **state)
+{
+    struct segment_fixture *fixture = *state;
+    struct bitcask_buffer value = { 0 };
+    struct bitcask_segment *segments[4];
+    struct data_image images[4];
+    uint64_t offset = 0;
+
+    segment_fixture_begin(fixture, true);
+    assert_true(fixture->segments.mapped_size_max <= SIZE_MAX / 4);
+    for (unsigned i = 0; i < LENGTH_OF(images); i++) {
+        data_image_init(&images[i], 7 + i, SALT);
+        offset = data_image_put(&images[i], "ada", "1815");
+        fixture->segments.mapped_size_max = 2 * images[i].bytes.size;
+        if (i == 3) { /* the room of one that goes is had by another */
+            assert_true(bitcask_segments_take_out(&fixture->segments, segments[0]));
+            bitcask_segment_free(&fixture->segments, segments[0]);
+        }
+        segments[i] = segment_fixture_add(fixture, &images[i]);
+        bitcask_segment_park(&fixture->segments, segments[i]);
+        assert_int_equal(segments[i]->map != NULL, i != 2);
+        expect_read(fixture, segments[i], &images[i], offset, bitcask_text("1815"),
+                    &value);
+    }
+    bitcask_buffer_release(&value);
+    for (unsigned i = 0; i < LENGTH_OF(images); i++)
+        data_image_release(&images[i]);
+}
+
 static void a_record_is_there_until_it_expires(void **state)
 {
     static const struct {
@@ -470,6 +499,7 @@ int main(void)
         segment_test(without_a_buffer_only_header_and_key_are_read),
         segment_test(a_record_beyond_the_mapping_is_read_from_the_file),
         segment_test(where_nothing_can_be_mapped_everything_is_read),
+        segment_test(what_is_mapped_leaves_addresses_for_others),
         segment_test(a_record_is_there_until_it_expires),
         segment_test(parked_segments_need_few_files),
         segment_test(any_number_of_segments_keep_their_places),
