@@ -555,6 +555,25 @@ static void closing_leaves_errno_alone(void **state)
     assert_int_equal(errno, ENOSPC);
 }
 
+/* Also where `long` has 32 bits: a file of another time would be no file. */
+static void no_time_is_too_late_for_a_file(void **state)
+{
+    struct test_disk *disk = *state;
+    const time_t late = (time_t)INT64_C(4102444800); /* 2100 */
+    const struct timespec times[] = { { .tv_sec = late }, { .tv_sec = late } };
+    bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
+    struct stat about;
+    uint64_t size = 0;
+
+    assert_true(sizeof late == sizeof(int64_t));
+    assert_int_equal(futimens(file, times), 0);
+    assert_int_equal(fstat(file, &about), 0);
+    assert_true(about.st_mtime == late);
+    assert_status(disk->io->size(disk->io, file, &size), BITCASK_OK);
+    disk->io->close(disk->io, file);
+    assert_status(try_open(disk, "file", BITCASK_IO_WRITE), BITCASK_OK);
+}
+
 static void clocks_and_chance_work(void **state)
 {
     struct bitcask_io *io = bitcask_io_posix();
@@ -595,6 +614,7 @@ int main(void)
         disk_test(a_directory_may_move_and_so_may_we),
         disk_test(no_handle_is_left_to_other_programs),
         disk_test(closing_leaves_errno_alone),
+        disk_test(no_time_is_too_late_for_a_file),
         cmocka_unit_test(clocks_and_chance_work),
     };
 
