@@ -332,19 +332,38 @@ static void what_is_allocated_is_zero_and_can_be_stored_to(void **state)
     disk->io->close(disk->io, file);
 }
 
+/* What the library relies on for that; not every kernel, and no emulator, has it. */
+static bool pages_behind_the_end_are_noticed(bitcask_file file)
+{
+    bool noticed = false;
+
+#ifdef MADV_POPULATE_WRITE
+    void *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+
+    assert_true(map != MAP_FAILED);
+    noticed = madvise(map, 4096, MADV_POPULATE_WRITE) != 0 && errno != EINVAL;
+    assert_int_equal(munmap(map, 4096), 0);
+#else
+    (void)file;
+#endif
+    return noticed;
+}
+
 static void pages_behind_the_end_are_an_error_and_no_signal(void **state)
 {
     struct test_disk *disk = *state;
     bitcask_file file = open_file(disk, "file", BITCASK_IO_CREATE);
+    bool noticed = pages_behind_the_end_are_noticed(file);
     const uint8_t *map = NULL;
 
-#ifdef MADV_POPULATE_WRITE
-    assert_status(disk->io->map(disk->io, file, 0, 1 << 20, BITCASK_IO_STORE, &map),
-                  BITCASK_IO);
-#else
-    (void)map;
-#endif
+    if (noticed)
+        assert_status(disk->io->map(disk->io, file, 0, 1 << 20, BITCASK_IO_STORE, &map),
+                      BITCASK_IO);
     disk->io->close(disk->io, file);
+    if (!noticed) {
+        puts("skipped: madvise() does not notice pages behind the end here");
+        skip();
+    }
 }
 
 static void a_lock_keeps_others_out_until_it_is_closed(void **state)
