@@ -20,6 +20,7 @@
 
 #include "test/campaign/campaign.h"
 #include "test/campaign/fault_files.h"
+#include "test/campaign/fault_system.h"
 #include "test/campaign/fault_table.h"
 
 enum {
@@ -155,6 +156,15 @@ static void make_directory(struct campaign *campaign)
     campaign_on_end(remove_files);
 }
 
+/* A few lives make every call there is, unless it never comes to system.c. */
+static void check_names(struct campaign *campaign)
+{
+    const char *never = system_never_made();
+
+    if (campaign->replay == NULL && never != NULL)
+        campaign_failed(campaign, "", "%s was never called, or by another name", never);
+}
+
 int main(int argc, char **argv)
 {
     struct campaign campaign;
@@ -170,5 +180,6 @@ int main(int argc, char **argv)
         for (unsigned i = 0; i < scenario_count; i++)
             run_scenario(&campaign, &scenarios[i], round);
     }
+    check_names(&campaign);
     return campaign_end(&campaign);
 }

@@ -29,6 +29,7 @@ static int paused;
 static struct system_plan plan;
 static long seen;
 static long failure_count;
+static bool made[SYSTEM_CALL_COUNT];
 
 void system_arm(const struct system_plan *new_plan)
 {
@@ -59,6 +60,19 @@ long system_failure_count(void)
     count = failure_count;
     (void)pthread_mutex_unlock(&lock);
     return count;
+}
+
+const char *system_never_made(void)
+{
+    const char *name = NULL;
+
+    (void)pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < SYSTEM_CALL_COUNT && name == NULL; i++) {
+        if (!made[i])
+            name = system_call_names[i];
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return name;
 }
 
 void system_pause(void)
@@ -109,6 +123,7 @@ static enum verdict meet(enum system_call call)
     enum verdict verdict = PASSES;
 
     (void)pthread_mutex_lock(&lock);
+    made[call] = true;
     if (armed && paused == 0 && plan.call == call) {
         if (seen >= plan.skip)
             verdict = judge(seen - plan.skip);

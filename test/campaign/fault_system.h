@@ -61,6 +61,12 @@ long system_disarm(void);
 /* How many so far. */
 long system_failure_count(void);
 
+/*
+ * A call that has not come here since the beginning, or NULL. It may be known to the
+ * linker by another name on this machine.
+ */
+const char *system_never_made(void);
+
 /* Between the two nothing counts or fails. One thread at a time. */
 void system_pause(void);
 void system_resume(void);
