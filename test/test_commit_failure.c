@@ -113,6 +113,36 @@ static void a_rotation_that_finds_no_space_is_made_up_for(void **state)
     assert_status(bitcask_commit_finish(&fixture->commit), BITCASK_OK);
 }
 
+/* A sector of its file may be found one day, and must not look like one of another. */
+static void an_id_that_could_not_be_used_stays_listed(void **state)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_OPEN) };
+    struct commit_fixture *fixture = *state;
+    const struct bitcask_manifest_segment *line;
+    struct bitcask_manifest manifest;
+    uint64_t id;
+
+    commit_fixture_begin(fixture, 200);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    id = fixture->commit.prepared[fixture->commit.prepared_next].id;
+    fault_io_arm(&fixture->disk->fault, &plan);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_IO);
+    assert_int_equal(fault_io_failure_count(&fixture->disk->fault), 1);
+    fault_io_disarm(&fixture->disk->fault);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    assert_int_equal(fixture->commit.active->id, id + 1);
+    assert_status(bitcask_commit_finish(&fixture->commit), BITCASK_OK);
+
+    bitcask_manifest_init(&manifest);
+    assert_status(
+        bitcask_manifest_read(&manifest, fixture->disk->io, fixture->disk->directory),
+        BITCASK_OK);
+    line = bitcask_manifest_find(&manifest, id);
+    assert_non_null(line);
+    assert_int_equal(line->state, BITCASK_MANIFEST_PREPARED);
+    bitcask_manifest_release(&manifest);
+}
+
 /* Which MANIFEST will be found is not known once its name was not synced. */
 static void a_manifest_that_may_be_either_ends_all_writing(void **state)
 {
@@ -342,6 +372,7 @@ int main(void)
         commit_test(a_failed_append_leaves_the_segment_as_it_was),
         commit_test(what_cannot_be_cut_off_ends_all_writing),
         commit_test(a_rotation_that_finds_no_space_is_made_up_for),
+        commit_test(an_id_that_could_not_be_used_stays_listed),
         commit_test(a_manifest_that_may_be_either_ends_all_writing),
         commit_test(any_single_failure_is_lived_with),
         commit_test(two_failures_in_a_row_are_lived_with),

@@ -114,6 +114,22 @@ static void a_rotation_syncs_what_it_leaves(void **state)
     free(records);
 }
 
+/* Not even the header is: a MANIFEST that said more would make a crash damage. */
+static void of_a_new_segment_nothing_is_synced(void **state)
+{
+    struct commit_fixture *fixture = *state;
+    const struct bitcask_segment *first;
+
+    commit_fixture_begin(fixture, 1000);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    assert_status(bitcask_commit_sync(&fixture->commit), BITCASK_OK);
+    first = fixture->commit.active;
+    assert_int_equal(fixture->commit.synced_size, atomic_load(&first->data_size));
+    while (fixture->commit.active == first)
+        assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    assert_int_equal(fixture->commit.synced_size, 0);
+}
+
 static void the_unsynced_count_saturates(void **state)
 {
     struct commit_fixture *fixture = *state;
@@ -476,6 +492,7 @@ int main(void)
         commit_test(one_sync_covers_all_that_came_before),
         commit_test(the_unsynced_count_says_what_was_not_synced),
         commit_test(a_rotation_syncs_what_it_leaves),
+        commit_test(of_a_new_segment_nothing_is_synced),
         commit_test(the_unsynced_count_saturates),
         commit_test(what_comes_during_a_sync_is_not_covered_by_it),
         commit_test(a_failed_sync_ends_all_writing),

@@ -500,6 +500,42 @@ static void a_cut_is_unsynced_until_its_sync_has_ended(void **state)
     assert_false(fixture->commit.cut_unsynced);
 }
 
+/* While a window is made, a write fails, and what it left is cut off. */
+static void while_it_allocates(enum fault_call call, void *context)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_WRITE),
+                                     .status = BITCASK_NO_SPACE,
+                                     .error = ENOSPC,
+                                     .partial_size = 10 };
+    struct meanwhile *meanwhile = context;
+    struct commit_fixture *fixture = meanwhile->fixture;
+
+    if (call != FAULT_ALLOCATE || meanwhile->done)
+        return;
+    meanwhile->done = true;
+    fault_io_arm(&fixture->disk->fault, &plan);
+    assert_status(commit_fixture_put(fixture, "lost", BITCASK_WINDOW_STORE_MAX + 1),
+                  BITCASK_NO_SPACE);
+    fault_io_disarm(&fixture->disk->fault);
+}
+
+/* Its pages may have gone with what was cut. */
+static void a_window_made_during_a_cut_is_not_used(void **state)
+{
+    struct commit_fixture *fixture = begin(state);
+    struct meanwhile meanwhile = { .fixture = fixture };
+
+    put(fixture, 20);
+    fixture->disk->fault.before_context = &meanwhile;
+    fixture->disk->fault.before = while_it_allocates;
+    assert_true(bitcask_commit_work_ahead(&fixture->commit));
+    fixture->disk->fault.before = NULL;
+    assert_true(meanwhile.done);
+    assert_int_equal(fixture->commit.window_next.size, 0);
+    put(fixture, 1);
+    commit_fixture_check(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +557,7 @@ int main(void)
         commit_test(without_mappings_there_are_no_windows),
         commit_test(what_is_appended_under_a_sync_is_due_in_time),
         commit_test(a_cut_is_unsynced_until_its_sync_has_ended),
+        commit_test(a_window_made_during_a_cut_is_not_used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -355,6 +355,82 @@ static void a_switch_retires_inputs_and_seals_outputs(void **state)
     assert_int_equal(count_on_disk(fixture, BITCASK_MANIFEST_DRAFT), 0);
 }
 
+/* Whether a directory sync came before the first rename, which is that of MANIFEST. */
+struct order {
+    bool synced;
+    bool renamed;
+    bool right;
+};
+
+static void watch_order(enum fault_call call, void *context)
+{
+    struct order *order = context;
+
+    if (call == FAULT_DIRECTORY_SYNC)
+        order->synced = true;
+    if (call == FAULT_RENAME && !order->renamed) {
+        order->renamed = true;
+        order->right = order->synced;
+    }
+}
+
+static void watch(struct commit_fixture *fixture, struct order *order)
+{
+    *order = (struct order){ false, false, false };
+    fixture->disk->fault.before_context = order;
+    fixture->disk->fault.before = watch_order;
+}
+
+/*
+ * One that is listed must have its name, and one that is not listed any more must not
+ * have it back.
+ */
+static void names_are_synced_before_a_manifest_goes_by_them(void **state)
+{
+    struct commit_fixture *fixture = *state;
+    struct replacement replacement;
+    struct order order;
+    bool unknown;
+
+    prepare(fixture, &replacement);
+    assert_status(bitcask_commit_sync(&fixture->commit), BITCASK_OK);
+    watch(fixture, &order);
+    assert_status(carry_out(fixture, &replacement, &unknown), BITCASK_OK);
+    assert_true(order.renamed);
+    assert_true(order.right);
+
+    for (size_t i = 0; i < 2; i++) {
+        assert_status(bitcask_commit_remove_files(fixture->disk->io,
+                                                  fixture->disk->directory,
+                                                  replacement.inputs[i]->id),
+                      BITCASK_OK);
+        bitcask_commit_drop(&fixture->commit, replacement.inputs[i]->id);
+    }
+    watch(fixture, &order);
+    assert_status(bitcask_commit_finish(&fixture->commit), BITCASK_OK);
+    fixture->disk->fault.before = NULL;
+    assert_true(order.renamed);
+    assert_true(order.right);
+}
+
+/* Else another that comes to lie where it was would be taken for listed. */
+static void a_segment_that_is_gone_is_not_the_one_listed_last(void **state)
+{
+    struct commit_fixture *fixture = *state;
+    struct bitcask_segment *first;
+
+    commit_fixture_begin(fixture, 1 << 20);
+    assert_status(commit_fixture_put(fixture, "key", 600 << 10), BITCASK_OK);
+    assert_status(bitcask_commit_sync(&fixture->commit), BITCASK_OK);
+    first = fixture->commit.active;
+    assert_ptr_equal(fixture->commit.listed, first);
+    assert_status(commit_fixture_put(fixture, "key", 600 << 10), BITCASK_OK);
+    assert_ptr_not_equal(fixture->commit.active, first);
+    assert_ptr_equal(fixture->commit.listed, first);
+    bitcask_commit_forget(&fixture->commit, first);
+    assert_null(fixture->commit.listed);
+}
+
 static void a_switch_that_fails_has_not_happened(void **state)
 {
     struct commit_fixture *fixture = *state;
@@ -492,6 +568,8 @@ int main(void)
         commit_test(without_memory_there_are_no_drafts),
         commit_test(a_draft_that_is_dropped_is_listed_no_more),
         commit_test(a_switch_retires_inputs_and_seals_outputs),
+        commit_test(names_are_synced_before_a_manifest_goes_by_them),
+        commit_test(a_segment_that_is_gone_is_not_the_one_listed_last),
         commit_test(a_switch_that_fails_has_not_happened),
         commit_test(files_are_removed_with_all_that_belongs_to_them),
         commit_test(tidying_removes_what_nobody_uses),
