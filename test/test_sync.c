@@ -126,6 +126,22 @@ static void interval_syncs_in_the_background(void **state)
     test_cask_close(cask);
 }
 
+/* Long enough for any machine to tell one interval from two. */
+static void an_interval_is_not_exceeded_by_another(void **state)
+{
+    struct test_disk *disk = *state;
+    const struct bitcask_options options = { .sync_interval_ms = 2000 };
+    struct bitcask_io *clock = bitcask_io_posix();
+    struct bitcask *cask = test_cask_open(disk, &options);
+    uint64_t begin_ms = clock->monotonic_ms(clock);
+
+    test_history_write(cask, 1, 1);
+    while (test_cask_stat(cask).synced_sequence < 1)
+        clock->sleep_ms(clock, NAP_MS);
+    assert_true(clock->monotonic_ms(clock) - begin_ms < 3500);
+    test_cask_close(cask);
+}
+
 /* Without a thread only a call can notice that time has passed. */
 static void interval_without_a_thread_syncs_in_the_write_that_comes_after(void **state)
 {
@@ -384,6 +400,7 @@ int main(void)
         disk_test(none_syncs_when_asked_to_and_when_closed),
         disk_test(none_syncs_a_file_before_the_next_is_begun),
         disk_test(interval_syncs_in_the_background),
+        disk_test(an_interval_is_not_exceeded_by_another),
         disk_test(interval_without_a_thread_syncs_in_the_write_that_comes_after),
         disk_test(a_failed_sync_ends_all_writing_until_the_cask_is_reopened),
         disk_test(a_write_whose_sync_failed_is_taken_back),
