@@ -45,6 +45,28 @@ static void a_failed_append_leaves_the_segment_as_it_was(void **state)
     assert_status(bitcask_commit_finish(&fixture->commit), BITCASK_OK);
 }
 
+/* Else the power could bring back what was cut off, between sectors of what is new. */
+static void a_cut_is_synced_before_the_next_record(void **state)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_WRITE),
+                                     .status = BITCASK_NO_SPACE,
+                                     .partial_size = 31 };
+    struct commit_fixture *fixture = *state;
+    long syncs;
+
+    commit_fixture_begin(fixture, 1 << 20);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    fault_io_arm(&fixture->disk->fault, &plan);
+    assert_status(commit_fixture_put(fixture, "lost", 100), BITCASK_NO_SPACE);
+    fault_io_disarm(&fixture->disk->fault);
+    syncs = fault_io_count(&fixture->disk->fault, FAULT_SYNC);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    assert_true(fault_io_count(&fixture->disk->fault, FAULT_SYNC) > syncs);
+    syncs = fault_io_count(&fixture->disk->fault, FAULT_SYNC);
+    assert_status(commit_fixture_put(fixture, "key", 100), BITCASK_OK);
+    assert_int_equal(fault_io_count(&fixture->disk->fault, FAULT_SYNC), syncs);
+}
+
 static void what_cannot_be_cut_off_ends_all_writing(void **state)
 {
     struct commit_fixture *fixture = *state;
@@ -370,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         commit_test(a_failed_append_leaves_the_segment_as_it_was),
+        commit_test(a_cut_is_synced_before_the_next_record),
         commit_test(what_cannot_be_cut_off_ends_all_writing),
         commit_test(a_rotation_that_finds_no_space_is_made_up_for),
         commit_test(an_id_that_could_not_be_used_stays_listed),

@@ -427,8 +427,8 @@ static void a_hint_says_what_the_data_file_has(void **state)
     data_image_release(&image);
 }
 
-/* As if somebody had put an older hint back. */
-static void a_hint_that_speaks_for_less_is_not_continued(void **state)
+/* The second time it is as if somebody had put an older hint back. */
+static void a_hint_is_continued_if_it_speaks_for_what_it_should(void **state)
 {
     struct segment_fixture *fixture = *state;
     struct bitcask_segment *segment;
@@ -437,6 +437,13 @@ static void a_hint_that_speaks_for_less_is_not_continued(void **state)
 
     segment_fixture_begin(fixture, true);
     segment = segment_fixture_add(fixture, &image);
+    assert_status(bitcask_segment_write_hint(&fixture->segments, segment, batch_offset),
+                  BITCASK_OK);
+    assert_status(
+        bitcask_segment_write_hint(&fixture->segments, segment, image.bytes.size),
+        BITCASK_OK);
+    assert_int_equal(count_entries(fixture, &image, image.bytes.size), 6);
+
     assert_status(bitcask_segment_write_hint(&fixture->segments, segment, batch_offset),
                   BITCASK_OK);
     segment->hint_size = image.bytes.size;
@@ -530,7 +537,7 @@ int main(void)
         segment_test(a_read_error_is_no_damage),
         segment_test(without_memory_the_buffer_stays_as_it_was),
         segment_test(a_hint_says_what_the_data_file_has),
-        segment_test(a_hint_that_speaks_for_less_is_not_continued),
+        segment_test(a_hint_is_continued_if_it_speaks_for_what_it_should),
         segment_test(no_hint_is_written_for_damaged_data),
         segment_test(a_hint_that_fails_leaves_nothing_behind),
     };
