@@ -235,6 +235,30 @@ static void sequences_go_on_when_everything_was_deleted(void **state)
     test_cask_close(cask);
 }
 
+static void what_was_moved_expires_as_before(void **state)
+{
+    struct test_disk *disk = *state;
+    const struct bitcask_options options = { .no_background = true,
+                                             .merge_auto_off = true };
+    struct bitcask_buffer value = { 0 };
+    struct bitcask *cask;
+
+    atomic_store(&disk->fault.wall_ms, 1000);
+    cask = test_cask_open(disk, &options);
+    assert_status(
+        bitcask_put_expiring(cask, bitcask_text("key"), bitcask_text("value"), 2000),
+        BITCASK_OK);
+    merge_all(cask);
+    atomic_store(&disk->fault.wall_ms, 1999);
+    assert_status(bitcask_get(cask, bitcask_text("key"), &value), BITCASK_OK);
+    assert_string_equal(value.data, "value");
+    atomic_store(&disk->fault.wall_ms, 2000);
+    assert_status(bitcask_get(cask, bitcask_text("key"), &value), BITCASK_NOT_FOUND);
+    assert_status(bitcask_exists(cask, bitcask_text("key")), BITCASK_NOT_FOUND);
+    bitcask_buffer_release(&value);
+    test_cask_close(cask);
+}
+
 static void an_empty_cask_stays_empty(void **state)
 {
     struct test_disk *disk = *state;
@@ -420,6 +444,7 @@ int main(void)
         disk_test(records_of_every_size_are_copied),
         disk_test(three_hundred_files_become_few),
         disk_test(the_next_open_finds_the_same),
+        disk_test(what_was_moved_expires_as_before),
         disk_test(sequences_go_on_when_everything_was_deleted),
         disk_test(an_empty_cask_stays_empty),
         disk_test(what_is_written_meanwhile_counts),

@@ -266,6 +266,110 @@ static void what_cannot_be_removed_is_removed_by_the_next_open(void **state)
     test_cask_close(cask);
 }
 
+/* Whether a directory sync came before the first removal. */
+struct order {
+    bool synced;
+    bool removed;
+    bool right;
+};
+
+static void watch_order(enum fault_call call, void *context)
+{
+    struct order *order = context;
+
+    if (call == FAULT_DIRECTORY_SYNC)
+        order->synced = true;
+    if (call == FAULT_REMOVE && !order->removed) {
+        order->removed = true;
+        order->right = order->synced;
+    }
+}
+
+/* Who replaced the MANIFEST that retires the files may have died before it was durable.
+ */
+static void an_open_syncs_before_it_removes_what_was_replaced(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct order order = { false, false, false };
+
+    fill(cask);
+    merge_without_removing(disk, cask);
+    fail_removals(disk);
+    (void)bitcask_close(cask);
+    fault_io_disarm(&disk->fault);
+
+    disk->fault.before_context = &order;
+    disk->fault.before = watch_order;
+    cask = test_cask_open(disk, NULL);
+    disk->fault.before = NULL;
+    assert_true(order.removed);
+    assert_true(order.right);
+    test_cask_close(cask);
+}
+
+/* Steps become smaller, and each is tried, but not for ever. */
+static void a_disk_that_stays_full_ends_a_merge(void **state)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_WRITE),
+                                     .count = FAULT_FOREVER,
+                                     .status = BITCASK_NO_SPACE,
+                                     .error = ENOSPC };
+    const struct bitcask_options options = { .file_size_max = 4096,
+                                             .no_background = true };
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, &options);
+    struct bitcask_merge_report report;
+
+    fill(cask);
+    assert_status(bitcask_sync(cask), BITCASK_OK);
+    fault_io_arm(&disk->fault, &plan);
+    assert_status(bitcask_merge(cask, &everything, &report), BITCASK_NO_SPACE);
+    fault_io_disarm(&disk->fault);
+    assert_int_equal(report.input_count, 0);
+    assert_int_equal(report.left_count, 4);
+    expect_contents(cask);
+    assert_status(bitcask_merge(cask, &everything, NULL), BITCASK_OK);
+    assert_int_equal(test_cask_stat(cask).dead_size, 0);
+    expect_contents(cask);
+    test_cask_close(cask);
+}
+
+static void of_several_failures_the_first_is_told(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, NULL);
+    struct bitcask_merge_report report;
+
+    fill(cask);
+    test_disk_flip(disk, "0000000002.data", offset_of(3) + RECORD_SIZE - 1, 0x10);
+    test_disk_flip(disk, "0000000003.data", offset_of(3) + RECORD_SIZE - 1, 0x10);
+    assert_status(bitcask_merge(cask, &everything, &report), BITCASK_CORRUPT);
+    assert_int_equal(report.left_count, 2);
+    assert_detail("0000000002.data");
+    test_cask_close(cask);
+}
+
+/* It was sealed for the merge, and a sealed file has one. */
+static void what_was_not_merged_after_all_gets_its_hint(void **state)
+{
+    const struct fault_plan plan = { .calls = FAULT_BIT(FAULT_RENAME) };
+    const struct bitcask_options options = { .no_background = true };
+    struct test_disk *disk = *state;
+    struct bitcask *cask = test_cask_open(disk, &options);
+
+    test_cask_put(cask, "key", "value");
+    assert_status(bitcask_sync(cask), BITCASK_OK);
+    fault_io_arm(&disk->fault, &plan); /* of the MANIFEST that lists the output */
+    assert_status(bitcask_merge(cask, &everything, NULL), BITCASK_IO);
+    assert_int_equal(fault_io_failure_count(&disk->fault), 1);
+    fault_io_disarm(&disk->fault);
+    assert_true(test_disk_has(disk, "0000000001.data"));
+    assert_true(test_disk_has(disk, "0000000001.hint"));
+    test_cask_expect(cask, "key", "value");
+    test_cask_close(cask);
+}
+
 /* The cask is as it was, and merges when it can again; so does the next open. */
 static void expect_recovered(struct test_disk *disk, struct bitcask *cask)
 {
@@ -385,6 +489,10 @@ int main(void)
         disk_test(a_damaged_file_is_explained),
         disk_test(what_cannot_be_removed_is_removed_by_the_next_merge),
         disk_test(what_cannot_be_removed_is_removed_by_the_next_open),
+        disk_test(an_open_syncs_before_it_removes_what_was_replaced),
+        disk_test(a_disk_that_stays_full_ends_a_merge),
+        disk_test(of_several_failures_the_first_is_told),
+        disk_test(what_was_not_merged_after_all_gets_its_hint),
         disk_test(each_call_may_fail),
         disk_test(running_out_of_memory_is_survived),
         disk_test(a_cask_that_has_failed_does_not_merge),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bitcask/cask.h"
 #include "bitcask/format.h"
 
 /* A cask of twelve files of four records each, of which a step takes four. */
@@ -334,6 +335,33 @@ static void a_merge_on_its_way_is_paused(void **state)
     test_cask_close(cask);
 }
 
+/* A get that has found a place, and has not read from it yet. */
+static void what_is_being_read_is_not_removed(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask *cask = make_cask(disk);
+    struct merge_thread thread = { .cask = cask, .status = BITCASK_MISUSE };
+    long before = fault_io_count(&disk->fault, FAULT_REMOVE);
+    struct bitcask_pin pin;
+    pthread_t id;
+
+    bitcask_keydir_read_lock(cask->keydir, 7);
+    pin = bitcask_keydir_pin(cask->keydir, 7);
+    bitcask_keydir_read_unlock(cask->keydir, 7);
+    assert_int_equal(pthread_create(&id, NULL, run_merge, &thread), 0);
+    for (int i = 0; i < 50; i++) {
+        sleep_ms(10);
+        assert_int_equal(fault_io_count(&disk->fault, FAULT_REMOVE), before);
+    }
+    assert_false(atomic_load(&thread.ended));
+    bitcask_keydir_unpin(cask->keydir, pin);
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_status(thread.status, BITCASK_OK);
+    assert_true(fault_io_count(&disk->fault, FAULT_REMOVE) > before);
+    expect_contents(cask);
+    test_cask_close(cask);
+}
+
 static void a_second_merge_waits_for_the_first(void **state)
 {
     struct test_disk *disk = *state;
@@ -364,6 +392,7 @@ int main(void)
         disk_test(the_callback_may_use_the_cask),
         disk_test(pauses_are_counted_and_until_the_last_nothing_happens),
         disk_test(a_merge_on_its_way_is_paused),
+        disk_test(what_is_being_read_is_not_removed),
         disk_test(a_second_merge_waits_for_the_first),
     };
 
