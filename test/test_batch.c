@@ -453,6 +453,12 @@ static void what_has_expired_stays_gone_after_a_reopen(void **state)
             assert_int_equal(test_cask_stat(cask).key_count, 3);
             test_cask_close(cask);
 
+            atomic_store(&disk->fault.wall_ms, 6000); /* to the millisecond */
+            cask = test_cask_open(disk, NULL);
+            assert_int_equal(test_cask_stat(cask).key_count, 2);
+            test_cask_expect(cask, "key", NULL);
+            test_cask_close(cask);
+
             atomic_store(&disk->fault.wall_ms, 7999);
             cask = test_cask_open(disk, NULL);
             assert_int_equal(test_cask_stat(cask).hint_count, crashed == 1);

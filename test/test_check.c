@@ -71,6 +71,19 @@ static void the_detail_says_how_much_is_too_much(void **state)
     assert_detail("1073741824");
 }
 
+static void every_reserved_byte_must_be_zero(void **state)
+{
+    unsigned char bytes[16] = { 0 };
+
+    (void)state;
+    assert_status(bitcask_check_reserved(bytes, sizeof bytes), BITCASK_OK);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = 1;
+        assert_status(bitcask_check_reserved(bytes, sizeof bytes), BITCASK_MISUSE);
+        bytes[i] = 0;
+    }
+}
+
 static void an_absent_key_has_words(void **state)
 {
     (void)state;
@@ -84,6 +97,7 @@ int main(void)
         cmocka_unit_test(keys_have_one_to_65535_bytes),
         cmocka_unit_test(values_have_up_to_a_gigabyte),
         cmocka_unit_test(the_detail_says_how_much_is_too_much),
+        cmocka_unit_test(every_reserved_byte_must_be_zero),
         cmocka_unit_test(an_absent_key_has_words),
     };
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bitcask/manifest.h"
 #include "test/test_alloc.h"
 
 static char *join(char path[512], const struct test_disk *disk, const char *name)
@@ -305,6 +306,76 @@ static void records_without_a_manifest_are_damage(void **state)
     test_image_release(&before);
 }
 
+/* Else a cask with synced records could vanish with its directory. */
+static void a_new_cask_has_the_name_of_its_directory_synced(void **state)
+{
+    struct test_disk *disk = *state;
+    struct fault_io *fault = &disk->fault;
+    struct bitcask *cask = test_cask_open(disk, NULL);
+
+    assert_int_equal(fault_io_count(fault, FAULT_DIRECTORY_SYNC_PARENT), 1);
+    test_cask_put(cask, "key", "value");
+    test_cask_close(cask);
+    cask = test_cask_open(disk, NULL);
+    test_cask_close(cask);
+    assert_int_equal(fault_io_count(fault, FAULT_DIRECTORY_SYNC_PARENT), 1);
+}
+
+/* Three files or more, the first of which is sealed, and has a hint. */
+static void make_sealed(struct test_disk *disk)
+{
+    struct bitcask *cask = test_cask_open(disk, NULL);
+
+    test_history_write(cask, 1, 60);
+    test_cask_close(cask);
+    assert_true(test_disk_has(disk, "0000000003.data"));
+    assert_true(test_disk_has(disk, FIRST_HINT));
+}
+
+/* Also where the hint knows of all that was there. */
+static void a_sealed_file_that_is_cut_off_is_damage(void **state)
+{
+    struct test_disk *disk = *state;
+
+    make_sealed(disk);
+    test_disk_truncate(disk, FIRST_DATA, test_disk_size(disk, FIRST_DATA) - 1);
+    assert_status(test_cask_refused(disk, NULL), BITCASK_CORRUPT);
+    assert_detail(FIRST_DATA);
+    assert_detail("cut off");
+}
+
+static void a_data_file_that_is_not_listed_is_damage(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask_buffer bytes = { 0 };
+
+    make_sealed(disk);
+    test_disk_read(disk, FIRST_DATA, &bytes);
+    test_disk_write(disk, "0000004711.data", bytes.data, bytes.size);
+    assert_status(test_cask_refused(disk, NULL), BITCASK_CORRUPT);
+    assert_detail("0000004711.data is not listed");
+    bitcask_buffer_release(&bytes);
+}
+
+static void a_sealed_file_with_other_sequences_than_listed_is_damage(void **state)
+{
+    struct test_disk *disk = *state;
+    struct bitcask_manifest manifest;
+    bool switched;
+
+    make_sealed(disk);
+    bitcask_manifest_init(&manifest);
+    assert_status(bitcask_manifest_read(&manifest, disk->io, disk->directory),
+                  BITCASK_OK);
+    assert_int_equal(manifest.segments[0].state, BITCASK_MANIFEST_SEALED);
+    manifest.segments[0].last_sequence++;
+    assert_status(bitcask_manifest_write(&manifest, disk->io, disk->directory, &switched),
+                  BITCASK_OK);
+    bitcask_manifest_release(&manifest);
+    assert_status(test_cask_refused(disk, NULL), BITCASK_CORRUPT);
+    assert_detail("has the sequences");
+}
+
 static void a_directory_in_place_of_a_file_is_an_error_of_the_system(void **state)
 {
     struct test_disk *disk = *state;
@@ -520,6 +591,10 @@ int main(void)
         disk_test(what_a_repair_put_aside_is_no_part_of_a_cask),
         disk_test(our_names_without_a_record_are_a_new_cask),
         disk_test(records_without_a_manifest_are_damage),
+        disk_test(a_new_cask_has_the_name_of_its_directory_synced),
+        disk_test(a_sealed_file_that_is_cut_off_is_damage),
+        disk_test(a_data_file_that_is_not_listed_is_damage),
+        disk_test(a_sealed_file_with_other_sequences_than_listed_is_damage),
         disk_test(a_directory_in_place_of_a_file_is_an_error_of_the_system),
         disk_test(a_path_may_end_in_a_slash_or_be_a_link),
         disk_test(the_working_directory_may_change_while_a_cask_is_open),
