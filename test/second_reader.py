@@ -44,7 +44,7 @@ class Unsupported(Exception):
     """A newer version, or a feature that this reader does not know."""
 
 
-NUMBER = "([0-9]+)"
+NUMBER = "(0|[1-9][0-9]*)"
 SALT = "([0-9a-f]{16})"
 SEGMENT_LINES = {
     "sealed": rf"sealed {NUMBER} salt {SALT} size {NUMBER} sequences {NUMBER} {NUMBER}"
