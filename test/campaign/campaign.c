@@ -321,3 +321,10 @@ uint64_t campaign_random_below(uint64_t *state, uint64_t limit)
 {
     return campaign_random(state) % limit;
 }
+
+const char *campaign_memory_directory(const struct campaign *campaign)
+{
+    if (strcmp(campaign->directory, "/tmp") == 0 && access("/dev/shm", W_OK | X_OK) == 0)
+        return "/dev/shm";
+    return campaign->directory;
+}

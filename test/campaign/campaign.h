@@ -96,4 +96,10 @@ uint64_t campaign_random(uint64_t *state);
 /* Below @limit, which is not 0. */
 uint64_t campaign_random_below(uint64_t *state, uint64_t limit);
 
+/*
+ * Where to work on files that need no disk: memory, if there is a file system there and
+ * nobody chose a directory.
+ */
+const char *campaign_memory_directory(const struct campaign *campaign);
+
 #endif

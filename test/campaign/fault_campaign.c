@@ -141,14 +141,11 @@ static void run_scenario(struct campaign *campaign, const struct scenario *scena
     stage_release(&stage);
 }
 
-/* Nothing is ever synced here, so that, unless somebody chose, memory is as good. */
+/* Nothing is ever synced here. */
 static void make_directory(struct campaign *campaign)
 {
-    const char *parent = campaign->directory;
-
-    if (strcmp(parent, "/tmp") == 0 && access("/dev/shm", W_OK | X_OK) == 0)
-        parent = "/dev/shm";
-    (void)snprintf(directory, sizeof directory, "%s/bitcask-fault-XXXXXX", parent);
+    (void)snprintf(directory, sizeof directory, "%s/bitcask-fault-XXXXXX",
+                   campaign_memory_directory(campaign));
     if (mkdtemp(directory) == NULL) {
         perror(directory);
         exit(EXIT_FAILURE);

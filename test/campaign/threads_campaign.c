@@ -387,7 +387,7 @@ int main(int argc, char **argv)
 {
     campaign_begin(&campaign, argc, argv, "threads");
     (void)snprintf(base, sizeof base, "%.400s/bitcask-threads-XXXXXX",
-                   campaign.directory);
+                   campaign_memory_directory(&campaign));
     if (mkdtemp(base) == NULL) {
         perror(base);
         return EXIT_FAILURE;
