@@ -1,5 +1,6 @@
 #!/bin/sh
-# coverage.sh [--all] [BUILD]: how much of the library the tests run, and the gate.
+# coverage.sh [--all] [BUILD]: how much of the library the tests run, and the gate. Needs
+# gcovr.
 #
 # Builds with counters in BUILD (build-coverage), without assertions, whose other branch no
 # test takes, runs the unit tests, those of whole programs, and a tenth of those campaigns
