@@ -305,7 +305,7 @@ static enum bitcask_status judge(struct bitcask_verification *verification)
 static bool is_used(const struct bitcask_verification *verification)
 {
     for (size_t i = 0; i < verification->file_count; i++) {
-        if (verification->files[i].judged_size > BITCASK_FILE_HEADER_SIZE)
+        if (verification->files[i].size > BITCASK_FILE_HEADER_SIZE)
             return true;
     }
     return verification->listing.hint_ids.size > 0;

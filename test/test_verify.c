@@ -394,6 +394,19 @@ static void where_there_is_no_cask_there_is_nothing_to_verify(void **state)
     assert_int_equal(told.verified.record_count, 0);
 }
 
+/* As open says, which goes by its size: it was larger than a header. */
+static void a_file_that_is_zeros_without_a_manifest_was_a_cask(void **state)
+{
+    static const uint8_t zeros[202] = { 0 };
+    struct test_disk *disk = *state;
+    struct bitcask *cask = NULL;
+    struct doctor_told told;
+
+    test_disk_write(disk, "0000000002.data", zeros, sizeof zeros);
+    assert_status(bitcask_open_with(disk->io, &cask, disk->path, NULL), BITCASK_CORRUPT);
+    assert_status(doctor_verify(disk, &told), BITCASK_CORRUPT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +424,7 @@ int main(void)
         disk_test(a_rate_is_kept),
         disk_test(options_must_make_sense),
         disk_test(where_there_is_no_cask_there_is_nothing_to_verify),
+        disk_test(a_file_that_is_zeros_without_a_manifest_was_a_cask),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
