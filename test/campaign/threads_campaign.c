@@ -393,7 +393,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     (void)snprintf(directory, sizeof directory, "%s/cask", base);
-    campaign_on_end(&campaign, clean_up);
+    campaign_on_end(clean_up);
     if (campaign.replay != NULL)
         try_again();
     else
