@@ -179,7 +179,9 @@ static bool do_step(struct round *round, struct seat *seat, const struct step *s
     if (seat->worker.process == 0 || interrupted)
         return false;
     show(round, name_of(step), step->row.threads, seat->driver->name);
-    bench_system_warm_memory(memory_of(round, seat, step));
+    bench_system_warm_memory(memory_of(round, seat, step), &interrupted);
+    if (interrupted)
+        return false;
     if (!bench_worker_ask(&seat->worker, &step->order, &report)) {
         say_failure(round, seat, name_of(step), report.words);
         return false;

@@ -12,6 +12,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+enum {
+    TOUCH_SIZE = 64 << 20 /* at a time */
+};
+
 static _Thread_local uint64_t disk_size; /* nftw() has no context */
 
 /* What stands behind @name in the file at @path, without the spaces around it. */
@@ -101,7 +105,7 @@ void bench_system_sync(const char *path)
     close(directory);
 }
 
-void bench_system_warm_memory(uint64_t size)
+void bench_system_warm_memory(uint64_t size, const volatile sig_atomic_t *stop)
 {
 #ifdef MADV_POPULATE_WRITE
     uint64_t size_max = kilobytes_of("/proc/meminfo", "MemAvailable") / 2;
@@ -114,10 +118,14 @@ void bench_system_warm_memory(uint64_t size)
     if (memory == MAP_FAILED) /* it does without */
         return;
     (void)madvise(memory, (size_t)size, MADV_HUGEPAGE);
-    (void)madvise(memory, (size_t)size, MADV_POPULATE_WRITE);
+    for (uint64_t i = 0; i < size && !*stop; i += TOUCH_SIZE)
+        (void)madvise((char *)memory + i,
+                      (size_t)(size - i < TOUCH_SIZE ? size - i : TOUCH_SIZE),
+                      MADV_POPULATE_WRITE);
     (void)munmap(memory, (size_t)size);
 #else
     (void)size;
+    (void)stop;
 #endif
 }
 

@@ -5,6 +5,7 @@
 #ifndef BENCH_SYSTEM_H
 #define BENCH_SYSTEM_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,9 +29,10 @@ void bench_system_sync(const char *path);
  * Have @size bytes of free memory at hand, or half of what is available. A virtual
  * machine may have given back to its host what it did not use for some seconds, and then
  * the first touch of a page takes fifty times as long: whoever's turn it is would pay for
- * that, and who changes pages that are there already would not.
+ * that, and who changes pages that are there already would not. Ends early if @stop is
+ * set.
  */
-void bench_system_warm_memory(uint64_t size);
+void bench_system_warm_memory(uint64_t size, const volatile sig_atomic_t *stop);
 
 struct bench_machine {
     char processor[128];
